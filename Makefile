@@ -1,0 +1,119 @@
+# Fast Path. `make help` lists the targets; everything that is built lands in build/.
+#
+#   SANITIZE=address,undefined   build and test with these sanitizers, in build/ of their own
+#   MARCH=x86-64-v3              compile for this processor (default: what DPDK was built for)
+#   V=1                          show the commands
+
+CC       ?= cc
+PKGCONF  ?= pkg-config
+PREFIX   ?= /usr/local
+BUILD    ?= build$(if $(SANITIZE),/sanitize)
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
+
+Q := $(if $(V),,@)
+PACKAGES := libdpdk libmicrohttpd jansson inih libcap-ng libpcap
+
+CFLAGS   ?= -O3 -g
+OURS     := -std=c11 -D_GNU_SOURCE -DALLOW_EXPERIMENTAL_API -Wall -Wextra -Werror -Wshadow \
+            -Wmissing-prototypes -Wstrict-prototypes -Wvla -fno-omit-frame-pointer \
+            -Ilib -DFASTPATH_VERSION='"$(VERSION)"'
+DEPS_CFLAGS = $(shell $(PKGCONF) --cflags $(PACKAGES) | sed 's/-I\([^ ]*\)/-isystem \1/g')
+DEPS_LIBS   = $(shell $(PKGCONF) --libs $(PACKAGES))
+ifneq ($(MARCH),)
+OURS     += -march=$(MARCH)
+DEPS_CFLAGS := $(filter-out -march=%,$(shell $(PKGCONF) --cflags $(PACKAGES) | sed 's/-I\([^ ]*\)/-isystem \1/g'))
+endif
+ifneq ($(SANITIZE),)
+OURS     += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+LDFLAGS  += -fsanitize=$(SANITIZE)
+endif
+
+sources   = $(sort $(wildcard $(addsuffix /*.c,$(1))))
+objects   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+LIB_SRC   := $(call sources,$(wildcard lib/*))
+APPS      := fastpath fastpathctl feedsim
+APP_DIRS_fastpath    := app/fastpath app/fastpath/dataplane app/fastpath/control
+APP_DIRS_fastpathctl := app/fastpathctl
+APP_DIRS_feedsim     := app/feedsim
+UNIT_SRC  := $(call sources,tests/unit)
+UNIT_BIN  := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+LIB       := $(BUILD)/libfastpath.a
+PROGRAMS  := $(addprefix $(BUILD)/,$(APPS))
+
+.DEFAULT_GOAL := all
+.PHONY: all help deps demo run test check-unit check-system soak lint format fuzz install clean
+
+all: $(PROGRAMS) ## build the three programs: fastpath, fastpathctl, feedsim
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC      $<")
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPS_CFLAGS) $(OURS) $(CFLAGS_$(<D)) -MMD -MP -c -o $@ $<
+
+CFLAGS_app/fastpath           := -Iapp/fastpath
+CFLAGS_app/fastpath/dataplane := -Iapp/fastpath
+CFLAGS_app/fastpath/control   := -Iapp/fastpath
+CFLAGS_app/fastpathctl        := -Iapp/fastpathctl
+CFLAGS_app/feedsim            := -Iapp/feedsim
+
+$(LIB): $(call objects,$(LIB_SRC))
+	$(if $(V),,@echo "  AR      $@")
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+define program
+$(BUILD)/$(1): $(call objects,$(call sources,$(APP_DIRS_$(1)))) $(LIB)
+	$$(if $$(V),,@echo "  LD      $$@")
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(DEPS_LIBS) -lpthread -lm
+endef
+$(foreach app,$(APPS),$(eval $(call program,$(app))))
+
+# a unit test is one file; it may include app files' headers, and names app sources it needs below
+UNIT_EXTRA_test_config := app/fastpath/config.c
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(DEPS_LIBS) $(shell $(PKGCONF) --libs check) -lpthread -lm
+CFLAGS_tests/unit := -Iapp/fastpath -Itests/unit
+$(foreach t,$(UNIT_BIN),$(eval $(t): $(call objects,$(UNIT_EXTRA_$(notdir $(t))))))
+
+deps: ## install the packages that building, testing and running need
+	$(Q)scripts/deps.sh
+
+demo: ## the main job, from a fresh machine: DEMO_SECONDS=N ends it with a summary
+	$(Q)scripts/demo.sh
+
+run: ## the appliance alone, with config/dev.ini on a veth that it makes
+	$(Q)scripts/run.sh
+
+test: ## install packages, build, then unit and system tests
+	$(Q)scripts/test.sh
+
+soak: ## the tests with full counts and rounds
+	$(Q)SOAK=1 scripts/test.sh
+
+lint: ## formatting, static analysis, shell, spelling
+	$(Q)scripts/lint.sh
+
+format: ## rewrite the sources as .clang-format says
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+
+fuzz: ## run every fuzz target for FUZZ_SECONDS (60) each
+	$(Q)scripts/fuzz.sh
+
+check-unit: $(UNIT_BIN) ## build and run the unit tests only
+	$(Q)scripts/unit.sh $(UNIT_BIN)
+
+install: all ## install programs, configuration and unit files under PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/fastpath $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -m 0644 config/fastpath.ini hugepages.conf $(DESTDIR)$(PREFIX)/share/fastpath
+	install -m 0644 config/fastpath.service $(DESTDIR)$(PREFIX)/lib/systemd/system
+
+clean: ## remove build/
+	rm -rf build
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
