@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "journal/directory.h"
 #include "journal/memlog.h"

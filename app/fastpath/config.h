@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The appliance's configuration: environment over INI file over default. docs/configuration.md lists every
+ * key. Parsed once at start, before EAL; read-only afterwards.
+ */
+#ifndef FASTPATH_CONFIG_H
+#define FASTPATH_CONFIG_H
+
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "event/event.h"
+#include "journal/recovery.h"
+#include "journal/writer.h"
+
+#define CONFIG_PORTS_MAX     16
+#define CONFIG_FEEDS_MAX     256
+#define CONFIG_ADDRESSES_MAX 8
+#define CONFIG_NAME_MAX      (JOURNAL_FEED_NAME - 1)
+#define CONFIG_EAL_MAX       64
+#define CONFIG_KEYS_MAX      65536
+#define CONFIG_LCORES_MAX    32
+#define CONFIG_ERROR_MAX     512
+
+enum config_idle { CONFIG_IDLE_SPIN, CONFIG_IDLE_ADAPTIVE };
+enum config_checksum { CONFIG_CHECKSUM_VERIFY, CONFIG_CHECKSUM_TRUST };
+enum config_multicast { CONFIG_MULTICAST_PROMISCUOUS, CONFIG_MULTICAST_GROUPS };
+enum config_codec { CONFIG_CODEC_KEYED, CONFIG_CODEC_JSON, CONFIG_CODEC_FIXED };
+enum config_ownership { CONFIG_OWNERSHIP_ALL, CONFIG_OWNERSHIP_STATIC };
+enum config_store { CONFIG_STORE_DISK, CONFIG_STORE_MEMORY };
+enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
+/* syslog's numbers, so that lib code can name a level without this header */
+enum config_log_level { CONFIG_LOG_ERROR = 3, CONFIG_LOG_WARNING = 4, CONFIG_LOG_INFO = 6, CONFIG_LOG_DEBUG = 7 };
+
+/* an IPv4 or IPv6 address, in network order; IPv4 fills the first four bytes */
+struct config_address {
+	uint8_t family; /* AF_INET or AF_INET6 */
+	uint8_t bytes[16];
+	uint8_t prefix; /* of an interface address, else 0 */
+};
+
+struct config_port {
+	char name[CONFIG_NAME_MAX + 1];
+	char device[512]; /* env: already resolved. A vdev string or a PCI address */
+	struct config_address address[CONFIG_ADDRESSES_MAX];
+	uint32_t address_count;
+	uint32_t mtu;       /* 68..9000 bytes */
+	uint32_t rx_queues; /* 1..16 */
+	uint32_t rx_ring;   /* descriptors per queue, 64..32768 */
+	enum config_checksum checksum;
+	enum config_multicast multicast;
+};
+
+struct config_feed {
+	char name[CONFIG_NAME_MAX + 1];
+	uint32_t port; /* index into config.port */
+	enum config_codec codec;
+	struct config_address group; /* line_a */
+	uint16_t udp_port;           /* line_a, host order */
+	uint16_t vlan;               /* 0: any or none; 1..4094: only frames whose innermost tag has it */
+	char key[EVENT_KEY_MAX + 1]; /* codec = fixed */
+	uint8_t key_len;
+	char key_field[EVENT_KEY_MAX + 1]; /* codec = json */
+};
+
+struct config_eal_option {
+	char key[64];
+	char value[512];
+};
+
+struct config {
+	char file[PATH_MAX]; /* "" when none */
+	char engine_id[EVENT_KEY_MAX + 1];
+
+	/* [eal] */
+	char lcores[512]; /* "auto" or an EAL --lcores string */
+	struct config_eal_option eal[CONFIG_EAL_MAX];
+	uint32_t eal_count;
+
+	/* [dataplane] */
+	bool enable;
+	uint32_t rx_lcores;     /* 1..CONFIG_LCORES_MAX */
+	uint32_t worker_lcores; /* 1..CONFIG_LCORES_MAX, also the number of shards */
+	bool share_lcores;      /* RX task i and worker i on one lcore: run to completion */
+	enum config_idle idle;
+	uint32_t ring_size;     /* descriptors per producer and worker, a power of two, 64..1048576 */
+	uint32_t burst;         /* 1..256 frames */
+	uint32_t mbufs;         /* per port; 0: sized from rings and queues */
+	uint32_t key_slots;     /* keys a worker remembers, a power of two, 1024..16777216 */
+
+	struct config_port port[CONFIG_PORTS_MAX];
+	uint32_t port_count;
+	struct config_feed feed[CONFIG_FEEDS_MAX];
+	uint32_t feed_count;
+
+	/* [ownership] */
+	enum config_ownership ownership;
+	char (*owned_keys)[EVENT_KEY_MAX + 1]; /* owned_key_count of them, allocated */
+	uint32_t owned_key_count;
+
+	/* [journal] */
+	char journal_dir[PATH_MAX];
+	uint32_t memory_mb;  /* memlog per worker, 1..65536 */
+	uint32_t segment_mb; /* 1..65536 */
+	enum journal_sync sync;
+	double retain_gb; /* 0: keep everything */
+	enum journal_damage_policy damage;
+	enum config_store store;
+
+	/* [http] */
+	bool metrics;
+	char http_listen[128]; /* as written */
+	struct config_address http_address;
+	uint16_t http_port; /* 0: the kernel picks one; it is logged */
+	char http_token_file[PATH_MAX];
+	char http_token[257]; /* "" when none */
+	uint32_t http_connections;        /* most open at once */
+	uint32_t http_connections_per_ip; /* 0: no limit */
+	uint32_t http_request_timeout_ms; /* absolute, from accept or the end of the last answer */
+	uint32_t http_durable_timeout_ms; /* how long a POST waits to be durable: then 504 */
+	uint32_t http_body_max;           /* bytes, at most EVENT_PAYLOAD_MAX */
+
+	/* [health] thresholds over the last 10 s */
+	double p99_degraded_us, p99_unhealthy_us;
+	uint64_t drops_degraded, drops_unhealthy;
+	uint64_t errors_degraded, errors_unhealthy;
+	uint32_t silent_feed_s; /* 0: silence is no fault */
+	double disk_free_degraded_mb; /* free space of the journal's file system below which health is degraded */
+
+	/* [log] */
+	enum config_log_level log_level;
+	enum config_log_format log_format;
+};
+
+/* Read everything: defaults, then the file (NULL: none), then environ. Returns 0, or -EINVAL (a bad value)
+ * or another -errno with one line in err: file and line or variable, what was wrong, what is allowed. */
+int config_load(struct config *c, const char *file, char *const environ_[], char err[CONFIG_ERROR_MAX]);
+/* Frees what config_load allocated. */
+void config_free(struct config *c);
+
+/* `lcores` turned into EAL's --lcores string from the CPUs this process may use (sched_getaffinity), in NUMA
+ * order: main lcore first. `needed` is the number of data-plane lcores. With fewer CPUs than lcores, several
+ * lcores share a CPU. Returns 0, or -errno with err set (a CPU that does not exist or may not be used). */
+int config_lcores(const struct config *c, uint32_t needed, char *out, size_t out_len,
+		  char err[CONFIG_ERROR_MAX]);
+
+/* Number of data-plane lcores that the configuration asks for. */
+uint32_t config_lcores_needed(const struct config *c);
+
+/* All keys, for --help, docs and tests: section.key, variable or "", default, sentence. */
+struct config_key_info {
+	const char *section, *key, *variable, *fallback, *sentence;
+};
+extern const struct config_key_info config_keys[];
+extern const uint32_t config_key_count;
+
+#endif
