@@ -81,9 +81,9 @@ struct config {
 
 	/* [dataplane] */
 	bool enable;
-	uint32_t rx_lcores;     /* 1..CONFIG_LCORES_MAX */
-	uint32_t worker_lcores; /* 1..CONFIG_LCORES_MAX, also the number of shards */
-	bool share_lcores;      /* RX task i and worker i on one lcore: run to completion */
+	/* EAL lcore ids, lists such as 1 or 1,2 or 1-3. The two may overlap: such a lcore runs to completion */
+	uint32_t rx_lcore[CONFIG_LCORES_MAX], rx_lcore_count;
+	uint32_t worker_lcore[CONFIG_LCORES_MAX], worker_lcore_count; /* one shard each, in this order */
 	enum config_idle idle;
 	uint32_t ring_size;     /* descriptors per producer and worker, a power of two, 64..1048576 */
 	uint32_t burst;         /* 1..256 frames */
@@ -140,14 +140,18 @@ int config_load(struct config *c, const char *file, char *const environ_[], char
 /* Frees what config_load allocated. */
 void config_free(struct config *c);
 
-/* `lcores` turned into EAL's --lcores string from the CPUs this process may use (sched_getaffinity), in NUMA
- * order: main lcore first. `needed` is the number of data-plane lcores. With fewer CPUs than lcores, several
- * lcores share a CPU. Returns 0, or -errno with err set (a CPU that does not exist or may not be used). */
-int config_lcores(const struct config *c, uint32_t needed, char *out, size_t out_len,
-		  char err[CONFIG_ERROR_MAX]);
-
-/* Number of data-plane lcores that the configuration asks for. */
-uint32_t config_lcores_needed(const struct config *c);
+/* One lcore of the EAL --lcores string that `lcores` stands for. */
+struct config_lcore {
+	uint32_t id;
+	uint32_t cpu;
+};
+/* What `lcores` means here. auto: lcore i is the i-th of the CPUs that this process may use
+ * (sched_getaffinity), in NUMA order, CPUs of one NUMA node together; with only one CPU, lcore 1 shares it.
+ * Else the string itself, checked. The lowest id is the main lcore; rx_lcores and worker_lcores must name
+ * existing ones and never the main one. Writes EAL's --lcores argument to out. Returns 0, or -EINVAL with
+ * err set: which lcore or CPU does not exist or may not be used, and which there are. */
+int config_lcores(const struct config *c, struct config_lcore lcore[CONFIG_LCORES_MAX * 4], uint32_t *count,
+		  char *out, size_t out_len, char err[CONFIG_ERROR_MAX]);
 
 /* All keys, for --help, docs and tests: section.key, variable or "", default, sentence. */
 struct config_key_info {
