@@ -42,6 +42,7 @@ LIB       := $(BUILD)/libfastpath.a
 PROGRAMS  := $(addprefix $(BUILD)/,$(APPS))
 
 .DEFAULT_GOAL := all
+.SECONDARY:
 .PHONY: all help deps demo run test check-unit check-system soak lint format fuzz install clean
 
 all: $(PROGRAMS) ## build the three programs: fastpath, fastpathctl, feedsim
@@ -73,6 +74,7 @@ $(foreach app,$(APPS),$(eval $(call program,$(app))))
 
 # a unit test is one file; it may include app files' headers, and names app sources it needs below
 UNIT_EXTRA_test_config := app/fastpath/config.c
+UNIT_EXTRA_test_clock := app/fastpath/clock.c
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD      $@")
