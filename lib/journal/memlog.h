@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The memlog: a ring of journal records in memory that outlives the process (a file in hugetlbfs or
- * /dev/shm). One worker appends; one journal writer reads, and releases what is durable. Positions are
- * byte counts that only grow; position % capacity is where the byte stands. Nothing in it is a pointer.
+ * /dev/shm). One worker appends; one journal writer reads, and releases what is durable. Positions
+ * are byte counts that only grow; position % capacity is where the byte stands. Nothing in it is a
+ * pointer.
  *
  * Threads: append and publish belong to the worker, read and release to the journal writer. Neither
  * ever waits for the other.
@@ -31,7 +32,10 @@ struct memlog_header {
 	uint32_t crc;        /* CRC32C of all fields above */
 	uint32_t reserved;
 	alignas(64) _Atomic uint64_t published; /* position behind the last whole record; worker */
-	alignas(64) _Atomic uint64_t released;  /* position up to which segments are durable; writer */
+	alignas(
+	    64) _Atomic uint64_t released; /* position up to which segments are durable; writer */
+	_Atomic uint64_t
+	    released_seq; /* segments hold at least all up to it; may lag behind released */
 };
 static_assert(sizeof(struct memlog_header) <= MEMLOG_HEADER_SIZE, "records follow at a page");
 
@@ -50,15 +54,18 @@ struct memlog {
 	struct memlog_mark *marks; /* MEMLOG_MARKS, SP/SC */
 	/* worker */
 	alignas(64) uint64_t head; /* position of the next record, >= published */
+	uint64_t head_offset;      /* head % capacity */
 	uint64_t next_seq;
 	uint64_t limit; /* the worker's last look at released + capacity */
 	_Atomic uint64_t marks_head;
 	/* journal writer */
 	alignas(64) uint64_t tail; /* position of the next record to read */
+	uint64_t tail_offset;      /* tail % capacity */
 	_Atomic uint64_t marks_tail;
 };
 
-/* What to append when there is no descriptor: control records. Pointers are borrowed for the call. */
+/* What to append when there is no descriptor: control records. Pointers are borrowed for the call.
+ */
 struct journal_entry {
 	enum journal_type type;
 	enum event_clock clock;
@@ -75,23 +82,24 @@ struct journal_entry {
 /* Make an empty memlog of `size` bytes at `base` (page aligned, size a multiple of 4096).
  * Returns 0, or -EINVAL if size is below MEMLOG_MIN_SIZE. */
 int memlog_format(void *base, size_t size, const uint8_t uuid[16], uint32_t shard,
-		  uint64_t generation, uint64_t first_seq);
+                  uint64_t generation, uint64_t first_seq);
 
 /* Attach to a memlog that memlog_format made in this process. Allocates the marks.
  * Returns 0, -EINVAL (not a memlog), -ENOMEM. */
 int memlog_attach(struct memlog *m, void *base);
 void memlog_detach(struct memlog *m);
 
-/* Worker. Append one record; returns its sequence number, or 0 when there is no room. What is appended
- * is invisible to everyone, recovery included, until memlog_publish. */
+/* Worker. Append one record; returns its sequence number, or 0 when there is no room. What is
+ * appended is invisible to everyone, recovery included, until memlog_publish. */
 uint64_t memlog_append(struct memlog *m, const struct event_desc *d);
 uint64_t memlog_append_entry(struct memlog *m, const struct journal_entry *e);
-/* Worker. Make what was appended visible; once a burst. now_ns: any steady clock, also the writer's. */
+/* Worker. Make what was appended visible; once a burst. now_ns: any steady clock, also the
+ * writer's. */
 void memlog_publish(struct memlog *m, uint64_t now_ns);
 
 /* Journal writer. Whole records from m->tail on that stand one behind the other, at most max bytes
- * (but at least one record). Returns their number of bytes and sets *at, or 0 when there is nothing.
- * Steps over padding. Does not move the tail. */
+ * (but at least one record). Returns their number of bytes and sets *at, or 0 when there is
+ * nothing. Moves the tail over padding, not over records. */
 size_t memlog_read(struct memlog *m, size_t max, const uint8_t **at);
 /* Journal writer. The tail moves over `bytes` that memlog_read returned. */
 void memlog_consume(struct memlog *m, size_t bytes);
@@ -99,8 +107,14 @@ void memlog_consume(struct memlog *m, size_t bytes);
 void memlog_rewind(struct memlog *m);
 /* Journal writer. All up to the tail is durable: the worker may reuse it. */
 void memlog_release(struct memlog *m);
+/* Journal writer. The same, and the header tells recovery that segments end no earlier than seq. */
+void memlog_release_to(struct memlog *m, uint64_t seq);
 
 /* any thread: bytes published and not yet released */
 uint64_t memlog_used(const struct memlog *m);
+
+/* Whether 4096 bytes hold a memlog's header: magic and CRC (not the version). */
+bool memlog_header_valid(const struct memlog_header *h);
+uint32_t memlog_header_crc(const struct memlog_header *h);
 
 #endif

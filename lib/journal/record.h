@@ -18,7 +18,8 @@ enum journal_type {
 	JOURNAL_GAP = 1,       /* sequence numbers that are lost; payload: struct journal_gap */
 	JOURNAL_WATERMARK = 2, /* how far a sequenced feed got */
 	JOURNAL_HANDOVER = 3,  /* ownership of a key changed hands */
-	JOURNAL_PAD = 255,     /* memlog only: skip to the start of the ring; takes no sequence number */
+	JOURNAL_PAD =
+	    255, /* memlog only: skip to the start of the ring; takes no sequence number */
 };
 
 struct journal_record {
@@ -40,8 +41,8 @@ static_assert(sizeof(struct journal_record) == 56, "format version 1");
 
 #define JOURNAL_RECORD_MAX (sizeof(struct journal_record) + EVENT_KEY_MAX + EVENT_PAYLOAD_MAX)
 
-/* payload of a JOURNAL_GAP whose feed is JOURNAL_FEED_NONE: records seq .. seq + count - 1 of this shard
- * are lost (damage that was quarantined); the next record is seq + count */
+/* payload of a JOURNAL_GAP whose feed is JOURNAL_FEED_NONE: records seq .. seq + count - 1 of this
+ * shard are lost (damage that was quarantined); the next record is seq + count */
 struct journal_gap {
 	uint64_t count;
 	uint64_t reason; /* enum journal_gap_reason */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a start does with what the last run left, before anything else: truncates torn tails, copies from
- * memlog files what segments lack, syncs it, and only then lets the memlog files go. Safe to be killed at
- * any moment and run again.
+ * What a start does with what the last run left, before anything else: truncates torn tails, copies
+ * from memlog files what segments lack, syncs it, and only then lets the memlog files go. Safe to
+ * be killed at any moment and run again.
  */
 #ifndef JOURNAL_RECOVERY_H
 #define JOURNAL_RECOVERY_H
@@ -10,8 +10,10 @@
 #include "journal/directory.h"
 
 enum journal_damage_policy {
-	JOURNAL_DAMAGE_REFUSE,     /* damage before the durable end: an error that names file and offset */
-	JOURNAL_DAMAGE_QUARANTINE, /* repaired as `fastpathctl journal repair` does, with a gap record */
+	JOURNAL_DAMAGE_REFUSE, /* damage before the durable end: an error that names file and offset
+	                        */
+	JOURNAL_DAMAGE_QUARANTINE, /* repaired as `fastpathctl journal repair` does, with a gap
+	                              record */
 };
 
 struct journal_recovery_options {
@@ -36,9 +38,10 @@ struct journal_recovery_report {
 	uint64_t quarantined;    /* sequence numbers now covered by gap records */
 };
 
-/* Locked directory. On success every record of every memlog file is durable in segments and the memlog
- * files are unlinked. Returns 0 or -errno with one line in err: -EBADMSG (damage, names file and offset),
- * -ERANGE (a hole between disk and memlog, names both sequence numbers), or an I/O error. */
+/* Locked directory. On success every record of every memlog file is durable in segments and the
+ * memlog files are unlinked. Returns 0 or -errno with one line in err: -EBADMSG (damage, names file
+ * and offset), -ERANGE (a hole between disk and memlog, names both sequence numbers), or an I/O
+ * error. */
 int journal_recover(struct journal_dir *d, const struct journal_recovery_options *o,
-		    struct journal_recovery_report *r, char err[JOURNAL_ERROR_MAX]);
+                    struct journal_recovery_report *r, char err[JOURNAL_ERROR_MAX]);
 #endif

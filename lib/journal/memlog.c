@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal/crc32c.h"
+#include "journal/memlog.h"
+
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define HEADER_SIZE sizeof(struct journal_record)
+
+int memlog_format(void *base, size_t size, const uint8_t uuid[16], uint32_t shard,
+                  uint64_t generation, uint64_t first_seq)
+{
+	struct memlog_header *h = base;
+
+	if (size < MEMLOG_MIN_SIZE)
+		return -EINVAL;
+	memset(h, 0, MEMLOG_HEADER_SIZE);
+	h->version = MEMLOG_VERSION;
+	h->shard = shard;
+	memcpy(h->uuid, uuid, sizeof(h->uuid));
+	h->generation = generation;
+	h->capacity = (size - MEMLOG_HEADER_SIZE) & ~(size_t)7;
+	h->first_seq = first_seq;
+	h->released_seq = first_seq - 1;
+	memcpy(h->magic, MEMLOG_MAGIC, sizeof(h->magic));
+	h->crc = memlog_header_crc(h);
+	return 0;
+}
+
+uint32_t memlog_header_crc(const struct memlog_header *h)
+{
+	return crc32c(h, offsetof(struct memlog_header, crc));
+}
+
+bool memlog_header_valid(const struct memlog_header *h)
+{
+	return !memcmp(h->magic, MEMLOG_MAGIC, sizeof(h->magic)) && h->crc == memlog_header_crc(h);
+}
+
+int memlog_attach(struct memlog *m, void *base)
+{
+	struct memlog_header *h = base;
+
+	memset(m, 0, sizeof(*m));
+	if (!memlog_header_valid(h) || h->version != MEMLOG_VERSION)
+		return -EINVAL;
+	/* whatever it holds from another process belongs to recovery */
+	if (h->published != 0 || h->released != 0)
+		return -EINVAL;
+	m->marks = calloc(MEMLOG_MARKS, sizeof(*m->marks));
+	if (!m->marks)
+		return -ENOMEM;
+	m->header = h;
+	m->data = (uint8_t *)base + MEMLOG_HEADER_SIZE;
+	m->capacity = h->capacity;
+	m->next_seq = h->first_seq;
+	m->limit = m->capacity;
+	return 0;
+}
+
+void memlog_detach(struct memlog *m)
+{
+	free(m->marks);
+	memset(m, 0, sizeof(*m));
+}
+
+/* fill the ring's last bytes, so that the next record starts at its beginning */
+static void append_padding(struct memlog *m, uint64_t room)
+{
+	struct journal_record *pad = (struct journal_record *)(m->data + m->head_offset);
+
+	if (room >= HEADER_SIZE) {
+		memset(pad, 0, sizeof(*pad));
+		pad->length = (uint32_t)room;
+		pad->type = JOURNAL_PAD;
+		pad->crc =
+		    crc32c(&pad->length, HEADER_SIZE - offsetof(struct journal_record, length));
+	}
+	m->head += room;
+	m->head_offset = 0;
+}
+
+/* room for a record of `size` bytes that stands in one piece, or NULL */
+static inline struct journal_record *append_reserve(struct memlog *m, uint32_t size)
+{
+	uint64_t room = m->capacity - m->head_offset;
+	uint64_t need = size <= room ? size : room + size;
+
+	if (unlikely(m->head + need > m->limit)) {
+		m->limit =
+		    m->capacity + atomic_load_explicit(&m->header->released, memory_order_acquire);
+		if (m->head + need > m->limit)
+			return NULL;
+	}
+	if (unlikely(size > room))
+		append_padding(m, room);
+	return (struct journal_record *)(m->data + m->head_offset);
+}
+
+static inline uint64_t append_finish(struct memlog *m, struct journal_record *r)
+{
+	r->crc = crc32c(&r->length, r->length - offsetof(struct journal_record, length));
+	m->head += r->length;
+	m->head_offset += r->length;
+	if (unlikely(m->head_offset == m->capacity))
+		m->head_offset = 0;
+	return m->next_seq++;
+}
+
+/* the last 8 bytes hold the padding; whatever is not padding is written over afterwards */
+static inline void clear_padding(struct journal_record *r, uint32_t size)
+{
+	memset((uint8_t *)r + size - 8, 0, 8);
+}
+
+uint64_t memlog_append(struct memlog *m, const struct event_desc *d)
+{
+	const struct event_source *source = d->source;
+	uint32_t size = journal_record_size(d->key_len, d->payload_len);
+	struct journal_record *r;
+
+	if (unlikely(d->payload_len > EVENT_PAYLOAD_MAX || d->key_len > EVENT_KEY_MAX))
+		return 0;
+	r = append_reserve(m, size);
+	if (unlikely(!r))
+		return 0;
+	clear_padding(r, size);
+	r->length = size;
+	r->seq = m->next_seq;
+	r->rx_time_ns = source->rx_time_ns;
+	r->feed_seq = d->feed_seq;
+	memcpy(r->session, source->session, sizeof(r->session));
+	r->feed = source->feed;
+	r->payload_len = d->payload_len;
+	r->key_len = d->key_len;
+	r->type = d->type;
+	r->clock = source->clock;
+	memset(r->reserved, 0, sizeof(r->reserved));
+	memcpy(r + 1, event_key(d), d->key_len);
+	memcpy((uint8_t *)(r + 1) + d->key_len, event_payload(d), d->payload_len);
+	return append_finish(m, r);
+}
+
+uint64_t memlog_append_entry(struct memlog *m, const struct journal_entry *e)
+{
+	uint32_t size = journal_record_size(e->key_len, e->payload_len);
+	struct journal_record *r;
+
+	if (e->payload_len > EVENT_PAYLOAD_MAX || e->key_len > EVENT_KEY_MAX)
+		return 0;
+	r = append_reserve(m, size);
+	if (!r)
+		return 0;
+	memset(r, 0, sizeof(*r));
+	clear_padding(r, size);
+	r->length = size;
+	r->seq = m->next_seq;
+	r->rx_time_ns = e->rx_time_ns;
+	r->feed_seq = e->feed_seq;
+	if (e->session)
+		memcpy(r->session, e->session, sizeof(r->session));
+	r->feed = e->feed;
+	r->payload_len = e->payload_len;
+	r->key_len = e->key_len;
+	r->type = e->type;
+	r->clock = e->clock;
+	if (e->key_len)
+		memcpy(r + 1, e->key, e->key_len);
+	if (e->payload_len)
+		memcpy((uint8_t *)(r + 1) + e->key_len, e->payload, e->payload_len);
+	return append_finish(m, r);
+}
+
+void memlog_publish(struct memlog *m, uint64_t now_ns)
+{
+	uint64_t published = atomic_load_explicit(&m->header->published, memory_order_relaxed);
+	uint64_t mark = atomic_load_explicit(&m->marks_head, memory_order_relaxed);
+
+	if (published == m->head)
+		return;
+	atomic_store_explicit(&m->header->published, m->head, memory_order_release);
+	if (mark - atomic_load_explicit(&m->marks_tail, memory_order_acquire) == MEMLOG_MARKS)
+		return;
+	m->marks[mark & (MEMLOG_MARKS - 1)] = (struct memlog_mark){m->head, now_ns};
+	atomic_store_explicit(&m->marks_head, mark + 1, memory_order_release);
+}
+
+/* move the tail over padding: it is nobody's record */
+static void skip_padding(struct memlog *m)
+{
+	uint64_t room = m->capacity - m->tail_offset;
+	const struct journal_record *r = (const void *)(m->data + m->tail_offset);
+
+	if (room >= HEADER_SIZE && r->type != JOURNAL_PAD)
+		return;
+	m->tail += room;
+	m->tail_offset = 0;
+}
+
+size_t memlog_read(struct memlog *m, size_t max, const uint8_t **at)
+{
+	uint64_t published = atomic_load_explicit(&m->header->published, memory_order_acquire);
+	uint64_t room, bytes = 0;
+
+	if (m->tail == published)
+		return 0;
+	skip_padding(m);
+	*at = m->data + m->tail_offset;
+	room = m->capacity - m->tail_offset;
+	if (published - m->tail <= room && published - m->tail <= max)
+		return published - m->tail;
+	while (m->tail + bytes < published && room - bytes >= HEADER_SIZE) {
+		const struct journal_record *r = (const void *)(*at + bytes);
+
+		if (r->type == JOURNAL_PAD || (bytes > 0 && bytes + r->length > max))
+			break;
+		bytes += r->length;
+	}
+	return bytes;
+}
+
+void memlog_consume(struct memlog *m, size_t bytes)
+{
+	m->tail += bytes;
+	m->tail_offset += bytes;
+	if (m->tail_offset == m->capacity)
+		m->tail_offset = 0;
+}
+
+void memlog_rewind(struct memlog *m)
+{
+	m->tail = atomic_load_explicit(&m->header->released, memory_order_relaxed);
+	m->tail_offset = m->tail % m->capacity;
+}
+
+void memlog_release(struct memlog *m)
+{
+	atomic_store_explicit(&m->header->released, m->tail, memory_order_release);
+}
+
+void memlog_release_to(struct memlog *m, uint64_t seq)
+{
+	memlog_release(m);
+	atomic_store_explicit(&m->header->released_seq, seq, memory_order_release);
+}
+
+uint64_t memlog_used(const struct memlog *m)
+{
+	/* released first: it never passes published, so the difference never wraps */
+	uint64_t released = atomic_load_explicit(&m->header->released, memory_order_acquire);
+
+	return atomic_load_explicit(&m->header->published, memory_order_acquire) - released;
+}
