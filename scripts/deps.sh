@@ -1,0 +1,116 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The one list of Debian packages, and their installation.
+#
+#   scripts/deps.sh [GROUP...]        install these groups: build run test lint (default: all)
+#   scripts/deps.sh --list [GROUP...] print their packages
+#
+# Asks apt nothing when everything is there. FASTPATH_APT_STATUS=FILE: apt's progress goes there.
+set -euo pipefail
+
+declare -A packages=(
+	[build]="build-essential pkgconf git ca-certificates libdpdk-dev dpdk-dev libmicrohttpd-dev
+		libjansson-dev libinih-dev libcap-ng-dev libpcap-dev libcurl4-openssl-dev"
+	# prometheus is here for promtool
+	[run]="dpdk iproute2 ethtool procps kmod curl jq prometheus"
+	[test]="check python3-pytest python3-pytest-xdist python3-pytest-timeout python3-scapy
+		python3-requests python3-psutil tcpdump strace e2fsprogs wrk"
+	# clang with its runtime is what the fuzz targets are built with
+	[lint]="clang libclang-rt-14-dev clang-format cppcheck shellcheck codespell"
+)
+all=(build run test lint)
+
+fail() {
+	echo "deps: $*" >&2
+	exit 1
+}
+
+list=0
+groups=()
+for argument in "$@"; do
+	case $argument in
+	--list) list=1 ;;
+	-h | --help)
+		sed -n '3,9s/^# \{0,1\}//p' "$0"
+		exit 0
+		;;
+	*)
+		[ -n "${packages[$argument]:-}" ] || fail "no group named '$argument'; there are: ${all[*]}"
+		groups+=("$argument")
+		;;
+	esac
+done
+[ ${#groups[@]} -gt 0 ] || groups=("${all[@]}")
+
+wanted=()
+for group in "${groups[@]}"; do
+	# the lists are words on purpose
+	# shellcheck disable=SC2206
+	wanted+=(${packages[$group]})
+done
+if [ $list = 1 ]; then
+	printf '%s\n' "${wanted[@]}"
+	exit 0
+fi
+
+command -v dpkg-query >/dev/null ||
+	fail "this system has no dpkg: install the equivalents of 'scripts/deps.sh --list' yourself"
+
+missing=()
+for package in "${wanted[@]}"; do
+	status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+	[ "$status" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} = 0 ]; then
+	echo "deps: all ${#wanted[@]} packages are installed (${groups[*]})"
+	exit 0
+fi
+
+sudo=()
+if [ "$(id -u)" != 0 ]; then
+	command -v sudo >/dev/null ||
+		fail "needs root to install: ${missing[*]}; there is no sudo, run this as root"
+	sudo=(sudo)
+fi
+
+# a package that brings a service must not start it: this is a build machine. 101: action forbidden
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	trap '"${sudo[@]}" rm -f $policy' EXIT
+	trap 'exit 130' INT TERM
+	printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee $policy >/dev/null
+	"${sudo[@]}" chmod 755 $policy
+fi
+
+apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y
+	-o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0)
+# sudo closes descriptors above 2, so only root can be given one
+if [ -n "${FASTPATH_APT_STATUS:-}" ] && [ ${#sudo[@]} = 0 ]; then
+	exec 7>"$FASTPATH_APT_STATUS"
+	status_fd=(-o APT::Status-Fd=7)
+else
+	status_fd=()
+fi
+
+can_install() {
+	apt-get -s -q --no-install-recommends install "${missing[@]}" >/dev/null 2>&1
+}
+
+echo "deps: installing ${missing[*]}"
+updated=0
+update() {
+	updated=1
+	"${apt[@]}" update </dev/null || fail "'apt-get update' failed: see the lines above; are the" \
+		"sources in /etc/apt reachable?"
+}
+install() {
+	"${apt[@]}" "${status_fd[@]}" --no-install-recommends install "${missing[@]}" </dev/null
+}
+can_install || update
+if ! install; then
+	# the lists may be older than the archive
+	[ $updated = 0 ] || fail "'apt-get install' failed: see the lines above; wanted ${missing[*]}"
+	update
+	install || fail "'apt-get install' failed: see the lines above; wanted ${missing[*]}"
+fi
+echo "deps: installed ${#missing[@]} packages"

@@ -1,0 +1,33 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# make test: packages, build, unit tests, system tests.
+#   SOAK=1                       full counts and rounds
+#   SANITIZE=address,undefined   the same tests on sanitized programs
+#   NO_HUGE=1                    as on a machine without hugepages
+#   PYTEST_ARGS="-k events"      passed on to pytest
+. "$(dirname "$0")/lib.sh"
+export FASTPATH_BUILD=$BUILD
+
+"$ROOT/scripts/deps.sh" build run test || exit 1
+cd "$ROOT" || exit 1
+
+say "== build"
+make --no-print-directory -j"$(nproc)" all || exit 1
+
+say "== unit tests"
+status=0
+make --no-print-directory -j"$(nproc)" check-unit || status=1
+
+say "== system tests"
+privilege=()
+if [ "$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then
+	privilege=(sudo -n --preserve-env=SOAK,SANITIZE,NO_HUGE,FASTPATH_BUILD,REQUIRE_KAFKA)
+fi
+# one after the other: most of them keep both processors of a small machine busy
+# PYTEST_ARGS are words on purpose
+# shellcheck disable=SC2086
+"${privilege[@]}" /usr/bin/python3 -B -m pytest -c tests/system/pytest.ini tests/system ${PYTEST_ARGS:-} </dev/null ||
+	status=1
+
+[ $status = 0 ] && say "test: all passed" || say "test: FAILED, see above"
+exit $status

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the system tests: the real programs on real packets in network namespaces.
+
+    wire     one appliance and one feed namespace joined by a veth (make_wire(...) for others)
+    engine   make_engine: engine(settings, huge=..., wire=...) gives an appliance.Engine, not yet started
+    huge     False and True in turn; True is skipped where there are no hugepages
+
+SOAK=1 runs the full counts; FASTPATH_BUILD names another build directory.
+"""
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import appliance  # noqa: E402
+import sandbox  # noqa: E402
+
+SOAK = os.environ.get("SOAK", "0") == "1"
+HUGE_BASE = "/sys/kernel/mm/hugepages/hugepages-2048kB/"
+HUGE_WANTED = 512
+_state = {"refused": None, "no_huge": None, "huge_before": None}
+
+
+def _read(path):
+    with open(path, encoding="ascii") as file:
+        return int(file.read())
+
+
+def _reserve_hugepages(config):
+    """Returns why there are none, or None. Only one process of a run reserves and gives back."""
+    if os.environ.get("NO_HUGE") == "1":
+        return "NO_HUGE=1"
+    try:
+        before = _read(HUGE_BASE + "nr_hugepages")
+        if _read(HUGE_BASE + "free_hugepages") < HUGE_WANTED // 2 and not hasattr(config, "workerinput"):
+            with open(HUGE_BASE + "nr_hugepages", "w", encoding="ascii") as file:
+                file.write(str(max(before, HUGE_WANTED)))
+            _state["huge_before"] = before
+        free = _read(HUGE_BASE + "free_hugepages")
+    except OSError as error:
+        return f"hugepages cannot be reserved: {error}"
+    if free < HUGE_WANTED // 2:
+        return f"only {free} hugepages of 2 MiB free, and no more could be reserved"
+    try:
+        sandbox.mount("hugetlbfs", "/dev/hugepages")
+    except OSError as error:
+        return f"hugetlbfs cannot be mounted: {error}"
+    return None
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "soak: takes long; runs with SOAK=1 only")
+    _state["refused"] = sandbox.enter()
+    _state["no_huge"] = _state["refused"] or _reserve_hugepages(config)
+
+
+def pytest_unconfigure(config):
+    if _state["huge_before"] is not None:
+        try:
+            sandbox.umount("/dev/hugepages")
+        except OSError:
+            pass  # it goes with our mount namespace
+        with open(HUGE_BASE + "nr_hugepages", "w", encoding="ascii") as file:
+            file.write(str(_state["huge_before"]))
+
+
+def pytest_report_header(config):
+    return [f"programs: {appliance.BUILD}" + (" (sanitized)" if appliance.SANITIZED else ""),
+            f"counts: {'full (SOAK=1)' if SOAK else 'CI'}",
+            f"hugepages: {_state['no_huge'] or 'yes'}"]
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if _state["refused"]:
+            item.add_marker(pytest.mark.skip(reason=_state["refused"]))
+        elif item.get_closest_marker("soak") and not SOAK:
+            item.add_marker(pytest.mark.skip(reason="SOAK=1 only"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """a failing test leaves its engines' logs in the report"""
+    report = (yield).get_result()
+    if report.failed:
+        for one in getattr(item, "engines", []):
+            for start in range(1, one.starts + 1):
+                path = os.path.join(one.directory, f"engine-{start}.log")
+                if os.path.exists(path):
+                    with open(path, encoding="utf-8", errors="replace") as file:
+                        text = file.read()
+                    report.sections.append((f"{report.when}: {path}", text[-20000:]))
+
+
+@pytest.fixture(scope="session")
+def soak():
+    return SOAK
+
+
+@pytest.fixture(params=[False, True], ids=["no-huge", "huge"])
+def huge(request):
+    if request.param and _state["no_huge"]:
+        pytest.skip(f"no hugepages: {_state['no_huge']}")
+    return request.param
+
+
+@pytest.fixture
+def make_wire():
+    """make_wire(ports=1, ipv6=False, mtu=1500, queues=1): a Wire, taken down after the test"""
+    made = []
+
+    def make(**options):
+        made.append(sandbox.Wire(**options))
+        return made[-1]
+    yield make
+    for wire in made:
+        wire.close()
+
+
+@pytest.fixture
+def wire(make_wire):
+    return make_wire()
+
+
+@pytest.fixture
+def netns():
+    """one namespace, without a wire: for tests of HTTP and of starts"""
+    one = sandbox.Netns("n")
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def make_engine(request, tmp_path):
+    """make_engine(netns_or_wire, settings, huge=False, environment={}, prefix=[]): not started yet"""
+    made = request.node.engines = []
+
+    def make(where, settings=None, **options):
+        directory = tmp_path / f"engine{len(made)}"
+        made.append(appliance.Engine(getattr(where, "appliance", where), directory, settings, **options))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def engine(make_engine, wire):
+    """a running appliance with its defaults, on net_af_packet"""
+    return make_engine(wire).start()
+
+
+@pytest.fixture
+def http_engine(make_engine, netns):
+    """a running appliance without ports: HTTP ingress only"""
+    return make_engine(netns, {"dataplane": {"enable": 0}, "port nic0": None, "feed ticks": None}).start()
