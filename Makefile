@@ -73,7 +73,7 @@ endef
 $(foreach app,$(APPS),$(eval $(call program,$(app))))
 
 # a unit test is one file; it may include app files' headers, and names app sources it needs below
-UNIT_EXTRA_test_config := app/fastpath/config.c
+UNIT_EXTRA_test_config := $(wildcard app/fastpath/config*.c)
 UNIT_EXTRA_test_clock := app/fastpath/clock.c
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The appliance's configuration: environment over INI file over default. docs/configuration.md lists every
- * key. Parsed once at start, before EAL; read-only afterwards.
+ * The appliance's configuration: environment over INI file over default. docs/configuration.md
+ * lists every key. Parsed once at start, before EAL; read-only afterwards.
  */
 #ifndef FASTPATH_CONFIG_H
 #define FASTPATH_CONFIG_H
@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "event/event.h"
 #include "journal/recovery.h"
@@ -23,6 +24,8 @@
 #define CONFIG_KEYS_MAX      65536
 #define CONFIG_LCORES_MAX    32
 #define CONFIG_ERROR_MAX     512
+#define CONFIG_WARNINGS_MAX  32
+#define CONFIG_WARNING_MAX   256
 
 enum config_idle { CONFIG_IDLE_SPIN, CONFIG_IDLE_ADAPTIVE };
 enum config_checksum { CONFIG_CHECKSUM_VERIFY, CONFIG_CHECKSUM_TRUST };
@@ -32,7 +35,12 @@ enum config_ownership { CONFIG_OWNERSHIP_ALL, CONFIG_OWNERSHIP_STATIC };
 enum config_store { CONFIG_STORE_DISK, CONFIG_STORE_MEMORY };
 enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
 /* syslog's numbers, so that lib code can name a level without this header */
-enum config_log_level { CONFIG_LOG_ERROR = 3, CONFIG_LOG_WARNING = 4, CONFIG_LOG_INFO = 6, CONFIG_LOG_DEBUG = 7 };
+enum config_log_level {
+	CONFIG_LOG_ERROR = 3,
+	CONFIG_LOG_WARNING = 4,
+	CONFIG_LOG_INFO = 6,
+	CONFIG_LOG_DEBUG = 7
+};
 
 /* an IPv4 or IPv6 address, in network order; IPv4 fills the first four bytes */
 struct config_address {
@@ -59,7 +67,7 @@ struct config_feed {
 	enum config_codec codec;
 	struct config_address group; /* line_a */
 	uint16_t udp_port;           /* line_a, host order */
-	uint16_t vlan;               /* 0: any or none; 1..4094: only frames whose innermost tag has it */
+	uint16_t vlan; /* 0: any or none; 1..4094: only frames whose innermost tag has it */
 	char key[EVENT_KEY_MAX + 1]; /* codec = fixed */
 	uint8_t key_len;
 	char key_field[EVENT_KEY_MAX + 1]; /* codec = json */
@@ -81,14 +89,16 @@ struct config {
 
 	/* [dataplane] */
 	bool enable;
-	/* EAL lcore ids, lists such as 1 or 1,2 or 1-3. The two may overlap: such a lcore runs to completion */
+	/* EAL lcore ids, lists such as 1 or 1,2 or 1-3. The two may overlap: such a lcore runs to
+	 * completion */
 	uint32_t rx_lcore[CONFIG_LCORES_MAX], rx_lcore_count;
-	uint32_t worker_lcore[CONFIG_LCORES_MAX], worker_lcore_count; /* one shard each, in this order */
+	uint32_t worker_lcore[CONFIG_LCORES_MAX],
+	    worker_lcore_count; /* one shard each, in this order */
 	enum config_idle idle;
-	uint32_t ring_size;     /* descriptors per producer and worker, a power of two, 64..1048576 */
-	uint32_t burst;         /* 1..256 frames */
-	uint32_t mbufs;         /* per port; 0: sized from rings and queues */
-	uint32_t key_slots;     /* keys a worker remembers, a power of two, 1024..16777216 */
+	uint32_t ring_size; /* descriptors per producer and worker, a power of two, 64..1048576 */
+	uint32_t burst;     /* 1..256 frames */
+	uint32_t mbufs;     /* per port; 0: sized from rings and queues */
+	uint32_t key_slots; /* keys a worker remembers, a power of two, 1024..16777216 */
 
 	struct config_port port[CONFIG_PORTS_MAX];
 	uint32_t port_count;
@@ -115,7 +125,7 @@ struct config {
 	struct config_address http_address;
 	uint16_t http_port; /* 0: the kernel picks one; it is logged */
 	char http_token_file[PATH_MAX];
-	char http_token[257]; /* "" when none */
+	char http_token[257];             /* "" when none */
 	uint32_t http_connections;        /* most open at once */
 	uint32_t http_connections_per_ip; /* 0: no limit */
 	uint32_t http_request_timeout_ms; /* absolute, from accept or the end of the last answer */
@@ -126,17 +136,28 @@ struct config {
 	double p99_degraded_us, p99_unhealthy_us;
 	uint64_t drops_degraded, drops_unhealthy;
 	uint64_t errors_degraded, errors_unhealthy;
-	uint32_t silent_feed_s; /* 0: silence is no fault */
-	double disk_free_degraded_mb; /* free space of the journal's file system below which health is degraded */
+	uint32_t silent_feed_s;       /* 0: silence is no fault */
+	double disk_free_degraded_mb; /* free space of the journal's file system below which health
+	                                 is degraded */
 
 	/* [log] */
 	enum config_log_level log_level;
 	enum config_log_format log_format;
+
+	/* what is allowed but probably not meant; one line each, for the log */
+	char warning[CONFIG_WARNINGS_MAX][CONFIG_WARNING_MAX];
+	uint32_t warning_count;
 };
 
-/* Read everything: defaults, then the file (NULL: none), then environ. Returns 0, or -EINVAL (a bad value)
- * or another -errno with one line in err: file and line or variable, what was wrong, what is allowed. */
-int config_load(struct config *c, const char *file, char *const environ_[], char err[CONFIG_ERROR_MAX]);
+/* Read everything: defaults, then the file, then environ_. file NULL: the one that FAST_PATH_CONFIG
+ * in environ_ names, or none. A variable that is set to nothing counts as not set. Returns 0, or
+ * -EINVAL (a bad value) or another -errno with one line in err: file and line or variable, what was
+ * wrong, what is allowed. c is freed then. Start only, one thread; touches no device. */
+int config_load(struct config *c, const char *file, char *const environ_[],
+                char err[CONFIG_ERROR_MAX]);
+/* The same with the file's text in memory; name stands for the file in messages. */
+int config_load_text(struct config *c, const char *name, const char *text, size_t len,
+                     char *const environ_[], char err[CONFIG_ERROR_MAX]);
 /* Frees what config_load allocated. */
 void config_free(struct config *c);
 
@@ -146,18 +167,34 @@ struct config_lcore {
 	uint32_t cpu;
 };
 /* What `lcores` means here. auto: lcore i is the i-th of the CPUs that this process may use
- * (sched_getaffinity), in NUMA order, CPUs of one NUMA node together; with only one CPU, lcore 1 shares it.
- * Else the string itself, checked. The lowest id is the main lcore; rx_lcores and worker_lcores must name
- * existing ones and never the main one. Writes EAL's --lcores argument to out. Returns 0, or -EINVAL with
- * err set: which lcore or CPU does not exist or may not be used, and which there are. */
-int config_lcores(const struct config *c, struct config_lcore lcore[CONFIG_LCORES_MAX * 4], uint32_t *count,
-		  char *out, size_t out_len, char err[CONFIG_ERROR_MAX]);
+ * (sched_getaffinity), in NUMA order, CPUs of one NUMA node together; with only one CPU, lcore 1
+ * shares it. Else the string itself, checked. The lowest id is the main lcore; rx_lcores and
+ * worker_lcores must name existing ones and never the main one. Writes EAL's --lcores argument to
+ * out. Returns 0, or -EINVAL with err set: which lcore or CPU does not exist or may not be used,
+ * and which there are. */
+int config_lcores(const struct config *c, struct config_lcore lcore[CONFIG_LCORES_MAX * 4],
+                  uint32_t *count, char *out, size_t out_len, char err[CONFIG_ERROR_MAX]);
 
-/* All keys, for --help, docs and tests: section.key, variable or "", default, sentence. */
+/* All keys, for parsing, --help, docs and tests: section.key, variable or "", default or "",
+ * sentence. */
+struct config_parse;
 struct config_key_info {
 	const char *section, *key, *variable, *fallback, *sentence;
+	const char *allowed; /* a|b for choices, else words that follow "is not"; NULL: a number */
+	/* config_keys.c only: base is a struct config, config_port or config_feed */
+	int (*parse)(struct config_parse *p, const struct config_key_info *k, void *base,
+	             const char *value);
+	size_t offset, size;
+	double min, max;
+	uint32_t flags;
 };
 extern const struct config_key_info config_keys[];
 extern const uint32_t config_key_count;
+
+/* What a key's value may be, in words: "a whole number between 1 and 256". */
+void config_key_allowed(const struct config_key_info *k, char *out, size_t out_len);
+/* The table of all keys as text (--help) and as docs/configuration.md. */
+void config_print_help(FILE *out);
+void config_print_markdown(FILE *out);
 
 #endif
