@@ -60,10 +60,10 @@ static inline uint32_t plain_bytes(uint64_t word)
 
 static void skip_plain(struct scanner *s)
 {
-	uint64_t word;
-	uint32_t plain;
-
 	while (s->end - s->at >= 8) {
+		uint32_t plain;
+		uint64_t word;
+
 		memcpy(&word, s->at, sizeof(word));
 		plain = plain_bytes(rte_le_to_cpu_64(word));
 		s->at += plain;
@@ -270,12 +270,12 @@ static uint32_t read_escape(const uint8_t **at)
 {
 	static const char letters[] = "bfnrt", values[] = "\b\f\n\r\t";
 	uint8_t c = (*at)[1];
-	const char *letter;
 	uint32_t unit;
 
 	if (c != 'u') {
+		const char *letter = strchr(letters, c);
+
 		*at += 2;
-		letter = strchr(letters, c);
 		return letter != NULL ? (uint32_t)values[letter - letters] : c;
 	}
 	unit = (uint32_t)hex4(*at + 2, *at + 6);
