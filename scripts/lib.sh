@@ -5,6 +5,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${FASTPATH_BUILD:-$ROOT/build${SANITIZE:+/sanitize}}
 PROGRAM=$(basename "$0" .sh)
+export BUILD
 
 say() {
 	printf '%s\n' "$*"
@@ -38,6 +39,8 @@ step() {
 	is_tty || say "$label ..."
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
+	# for a caller's cleanup
+	# shellcheck disable=SC2034
 	STEP_PID=$pid
 	while kill -0 $pid 2>/dev/null; do
 		if is_tty; then
@@ -48,6 +51,7 @@ step() {
 		sleep 0.2
 	done
 	wait $pid || status=$?
+	# shellcheck disable=SC2034
 	STEP_PID=
 	if [ $status = 0 ]; then
 		if is_tty; then
@@ -74,9 +78,9 @@ apt_percent() {
 
 # BUILD_STEPS: what make will do, counted beforehand
 build_percent() {
-	local done
-	done=$(grep -c -E '^  (CC|AR|LD) ' "$1")
-	echo $((100 * done / (BUILD_STEPS > 0 ? BUILD_STEPS : 1)))
+	local made
+	made=$(grep -c -E '^  (CC|AR|LD) ' "$1")
+	echo $((100 * made / (BUILD_STEPS > 0 ? BUILD_STEPS : 1)))
 }
 
 install_packages() {
@@ -117,6 +121,7 @@ become_root() {
 
 # Reserves HUGE_PAGES pages of 2 MiB (512) when it can, mounts hugetlbfs when it is not, sets HUGE to 1 or
 # 0, and says in one line what was done, or why not.
+# shellcheck disable=SC2034
 prepare_hugepages() {
 	local base=/sys/kernel/mm/hugepages/hugepages-2048kB want=${HUGE_PAGES:-512} free total mounted=""
 	HUGE=0

@@ -21,7 +21,7 @@ make --no-print-directory -j"$(nproc)" check-unit || status=1
 say "== system tests"
 privilege=()
 if [ "$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then
-	privilege=(sudo -n --preserve-env=SOAK,SANITIZE,NO_HUGE,FASTPATH_BUILD,REQUIRE_KAFKA)
+	privilege=(sudo -n "--preserve-env=SOAK,SANITIZE,NO_HUGE,FASTPATH_BUILD,REQUIRE_KAFKA")
 fi
 # one after the other: most of them keep both processors of a small machine busy
 # PYTEST_ARGS are words on purpose
@@ -29,5 +29,9 @@ fi
 "${privilege[@]}" /usr/bin/python3 -B -m pytest -c tests/system/pytest.ini tests/system ${PYTEST_ARGS:-} </dev/null ||
 	status=1
 
-[ $status = 0 ] && say "test: all passed" || say "test: FAILED, see above"
+if [ $status = 0 ]; then
+	say "test: all passed"
+else
+	say "test: FAILED, see above"
+fi
 exit $status

@@ -1,0 +1,111 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# make lint: formatting, static analysis, shell, Python, spelling, whitespace, licences.
+. "$(dirname "$0")/lib.sh"
+
+"$ROOT/scripts/deps.sh" build lint || exit 1
+cd "$ROOT" || exit 1
+failed=()
+
+# check NAME COMMAND...
+check() {
+	local name=$1
+	shift
+	if "$@"; then
+		say "lint: $name: ok"
+	else
+		failed+=("$name")
+		say "lint: $name: FAILED"
+	fi
+}
+
+# tracked and new files, without what is ignored or gone
+files() {
+	git ls-files -z --cached --others --exclude-standard -- "$@" | while IFS= read -r -d '' file; do
+		[ -f "$file" ] && printf '%s\n' "$file"
+	done | sort -u
+}
+
+mapfile -t c_files < <(files '*.c' '*.h')
+mapfile -t c_sources < <(files '*.c')
+mapfile -t python_files < <(files '*.py')
+mapfile -t shell_files < <(files '*.sh' .ci/run)
+mapfile -t text_files < <(files | xargs -r grep -lI '' -- | grep -v -E '^(LICENSE|tests/.*/corpus/)')
+
+formatting() {
+	local file status=0
+	for file in "${c_files[@]}"; do
+		clang-format "$file" | cmp -s - "$file" && continue
+		say "$file: not formatted as .clang-format says: make format"
+		status=1
+	done
+	return $status
+}
+
+static_analysis() {
+	# Check's macros open and close a function; without these lines cppcheck does not see one
+	cppcheck --quiet -j"$(nproc)" --std=c11 --language=c --enable=warning,performance,portability \
+		--inline-suppr --error-exitcode=1 --suppress=missingIncludeSystem \
+		-D__x86_64__ -D__linux__ -D_GNU_SOURCE '-DFASTPATH_VERSION="lint"' \
+		'-DSTART_TEST(name)=static void name(int _i)' -DEND_TEST= \
+		-Ilib -Iapp/fastpath -Iapp/fastpathctl -Iapp/feedsim "${c_sources[@]}"
+}
+
+shell() {
+	shellcheck -x -P SCRIPTDIR "${shell_files[@]}"
+}
+
+python_syntax() {
+	local file status=0
+	for file in "${python_files[@]}"; do
+		/usr/bin/python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$file" || status=1
+	done
+	return $status
+}
+
+spelling() {
+	codespell --quiet-level=2 --ignore-words=scripts/words.txt "${text_files[@]}"
+}
+
+whitespace() {
+	! grep -nE '[[:blank:]]+$' -- "${text_files[@]}" || return 1
+	local file status=0
+	for file in "${text_files[@]}"; do
+		if [ -s "$file" ] && [ -n "$(tail -c 1 "$file")" ]; then
+			say "$file: no newline at its end"
+			status=1
+		fi
+	done
+	return $status
+}
+
+licences() {
+	local file status=0
+	for file in "${c_files[@]}"; do
+		if [ "$(head -n 1 "$file")" != '/* SPDX-License-Identifier: Apache-2.0 */' ]; then
+			say "$file:1: the first line is not the SPDX licence line"
+			status=1
+		fi
+	done
+	for file in "${python_files[@]}" "${shell_files[@]}"; do
+		if ! head -n 2 "$file" | grep -qx '# SPDX-License-Identifier: Apache-2.0'; then
+			say "$file:1: no SPDX licence line"
+			status=1
+		fi
+	done
+	return $status
+}
+
+check "formatting (clang-format)" formatting
+check "static analysis (cppcheck)" static_analysis
+check "shell (shellcheck)" shell
+check "python syntax" python_syntax
+check "spelling (codespell)" spelling
+check "whitespace" whitespace
+check "licence lines" licences
+
+if [ ${#failed[@]} -gt 0 ]; then
+	say "lint: FAILED: ${failed[*]}"
+	exit 1
+fi
+say "lint: clean"
