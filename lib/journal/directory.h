@@ -14,13 +14,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define JOURNAL_FORMAT     1
-#define JOURNAL_SHARDS_MAX 64
-#define JOURNAL_FEEDS_MAX  1024
-#define JOURNAL_FEED_NAME  32 /* bytes with the final zero */
-#define JOURNAL_FEED_NONE  0  /* records that belong to no feed; its name is "" */
-#define JOURNAL_FEED_HTTP  1  /* its name is "http" */
-#define JOURNAL_ERROR_MAX  512
+#define JOURNAL_FORMAT        1
+#define JOURNAL_SHARDS_MAX    64
+#define JOURNAL_FEEDS_MAX     1024
+#define JOURNAL_FEED_NAME     32          /* bytes with the final zero */
+#define JOURNAL_FEED_NONE     0           /* records that belong to no feed; its name is "" */
+#define JOURNAL_MEMLOG_PREFIX "fastpath-" /* then UUID, -, shard in two digits, .memlog */
+#define JOURNAL_FEED_HTTP     1           /* its name is "http" */
+#define JOURNAL_ERROR_MAX     512
 
 struct journal_dir {
 	char path[PATH_MAX];
@@ -39,7 +40,9 @@ struct journal_dir {
 enum journal_dir_mode {
 	JOURNAL_READ, /* no lock, nothing is written; works on a read-only mount */
 	JOURNAL_LOCK, /* exclusive; the directory must exist and be a journal */
-	JOURNAL_MAKE, /* exclusive; made (mode 0700, files 0600) when missing or empty */
+	/* exclusive; made (mode 0700, files 0600) when missing or empty. Parents are made for a
+	 * relative path only */
+	JOURNAL_MAKE,
 };
 
 /* Open. Returns 0, or -errno with one line in err that names path, cause and remedy: -EBUSY (held:

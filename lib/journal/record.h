@@ -39,6 +39,7 @@ struct journal_record {
 };
 static_assert(sizeof(struct journal_record) == 56, "format version 1");
 
+/* a multiple of 8 as it is */
 #define JOURNAL_RECORD_MAX (sizeof(struct journal_record) + EVENT_KEY_MAX + EVENT_PAYLOAD_MAX)
 
 /* payload of a JOURNAL_GAP whose feed is JOURNAL_FEED_NONE: records seq .. seq + count - 1 of this
@@ -46,6 +47,11 @@ static_assert(sizeof(struct journal_record) == 56, "format version 1");
 struct journal_gap {
 	uint64_t count;
 	uint64_t reason; /* enum journal_gap_reason */
+};
+
+enum journal_gap_reason {
+	JOURNAL_GAP_DAMAGED = 1, /* bytes that did not match their checksum; see quarantine/ */
+	JOURNAL_GAP_MISSING = 2, /* a segment file was not there */
 };
 
 static inline uint32_t journal_record_size(uint32_t key_len, uint32_t payload_len)

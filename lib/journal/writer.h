@@ -14,9 +14,13 @@
 #include "journal/directory.h"
 #include "journal/memlog.h"
 
+#define JOURNAL_SEGMENT_MIN 32768 /* bytes: header and the largest record fit */
+
 enum journal_sync {
 	JOURNAL_SYNC_GROUP, /* fdatasync after each group; durable means on stable storage */
-	JOURNAL_SYNC_NONE,  /* never; durable_seq follows what was written */
+	/* only when a segment is finished; durable_seq follows what was written. A power loss takes
+	 * what the kernel had not written yet, at the end of the journal only */
+	JOURNAL_SYNC_NONE,
 };
 
 /* the system as the writer sees it; journal_writer_system is the real one */
@@ -72,7 +76,7 @@ struct journal_writer *journal_writer_open(struct journal_dir *dir, struct memlo
 int journal_writer_step(struct journal_writer *w);
 
 /* All that was published is durable and the last segment is sealed and trimmed. Step until 0 first.
- * Returns 0 or -errno (then the memlog must be kept). */
+ * Returns 0 or -errno (then the memlog must be kept); the writer is gone in either case. */
 int journal_writer_close(struct journal_writer *w);
 
 const struct journal_writer_status *journal_writer_status(const struct journal_writer *w);
