@@ -75,10 +75,13 @@ $(foreach app,$(APPS),$(eval $(call program,$(app))))
 # a unit test is one file; it may include app files' headers, and names app sources it needs below
 UNIT_EXTRA_test_config := $(wildcard app/fastpath/config*.c)
 UNIT_EXTRA_test_clock := app/fastpath/clock.c
+UNIT_EXTRA_test_http_control := app/fastpath/clock.c $(addprefix app/fastpath/control/,loop.c http_routes.c http_events.c \
+                                http_answer.c idempotency.c stats.c metrics_page.c process.c health.c)
+UNIT_EXTRA_test_health := app/fastpath/control/health.c
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD      $@")
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(DEPS_LIBS) $(shell $(PKGCONF) --libs check) -lpthread -lm
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(DEPS_LIBS) $(shell $(PKGCONF) --libs check) -lpthread -lm
 CFLAGS_tests/unit := -Iapp/fastpath -Itests/unit
 $(foreach t,$(UNIT_BIN),$(eval $(t): $(call objects,$(UNIT_EXTRA_$(notdir $(t))))))
 
