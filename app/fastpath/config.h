@@ -181,6 +181,7 @@ struct config_parse;
 struct config_key_info {
 	const char *section, *key, *variable, *fallback, *sentence;
 	const char *allowed; /* a|b for choices, else words that follow "is not"; NULL: a number */
+	const char *example; /* for config/fastpath.ini when there is no default */
 	/* config_keys.c only: base is a struct config, config_port or config_feed */
 	int (*parse)(struct config_parse *p, const struct config_key_info *k, void *base,
 	             const char *value);
@@ -193,8 +194,9 @@ extern const uint32_t config_key_count;
 
 /* What a key's value may be, in words: "a whole number between 1 and 256". */
 void config_key_allowed(const struct config_key_info *k, char *out, size_t out_len);
-/* The table of all keys as text (--help) and as docs/configuration.md. */
+/* The table of all keys as text (--help), as docs/configuration.md and as config/fastpath.ini. */
 void config_print_help(FILE *out);
 void config_print_markdown(FILE *out);
+void config_print_ini(FILE *out);
 
 #endif
