@@ -81,10 +81,10 @@ static void put_latencies(page *p, const struct figures *f)
 		put_quantile(p, f, histogram[i].latency, histogram[i].stem, histogram[i].help,
 		             "p999", 0.999);
 	}
-	put_quantiles(p, f, LATENCY_WRITE, "persistence_queue_write_latency",
-	              "Append to written to the journal");
-	put_quantiles(p, f, LATENCY_SYNC, "persistence_queue_sync_latency",
-	              "Append to durable in the journal");
+	put_quantile(p, f, LATENCY_WRITE, "persistence_queue_write_latency",
+	             "Append to written to the journal", "p99", 0.99);
+	put_quantile(p, f, LATENCY_SYNC, "persistence_queue_sync_latency",
+	             "Append to durable in the journal", "p99", 0.99);
 	one_u64(p, "persistence_queue_lag", "gauge",
 	        "Records published in the memlog and not yet durable.", f->lag);
 	one_u64(p, "persistence_queue_errors_total", "counter",
