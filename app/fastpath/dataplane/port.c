@@ -47,7 +47,7 @@ size_t port_mbuf_bytes(const struct config_port *p)
 
 static int fail(const struct port *p, char err[CONFIG_ERROR_MAX], int code, const char *call)
 {
-	snprintf(err, CONFIG_ERROR_MAX, "port %s (%s): %s: %s", p->config->name, p->config->device,
+	snprintf(err, CONFIG_ERROR_MAX, "port %s (%.200s): %s: %s", p->config->name, p->config->device,
 		 call, rte_strerror(-code));
 	return code < 0 ? code : -EIO;
 }
@@ -111,7 +111,7 @@ static int configure(struct port *p, const struct config *c, const struct rte_et
 	conf.rxmode.offloads = p->offloads;
 	if (p->config->rx_queues > info->max_rx_queues) {
 		snprintf(err, CONFIG_ERROR_MAX,
-			 "port %s (%s): rx_queues is %u, but the device has %u (net_af_packet: qpairs=N; "
+			 "port %s (%.200s): rx_queues is %u, but the device has %u (net_af_packet: qpairs=N; "
 			 "net_af_xdp: queue_count=N)",
 			 p->config->name, p->config->device, p->config->rx_queues,
 			 info->max_rx_queues);
@@ -120,12 +120,13 @@ static int configure(struct port *p, const struct config *c, const struct rte_et
 	p->queues = (uint16_t)p->config->rx_queues;
 	if (p->queues > 1 && info->flow_type_rss_offloads != 0) {
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		p->rss = true;
 		conf.rx_adv_conf.rss_conf.rss_hf = (RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP) &
 						   info->flow_type_rss_offloads;
 	}
 	/* a device that knows no mtu takes what its medium gives */
 	if (info->max_mtu != 0 && conf.rxmode.mtu > info->max_mtu) {
-		snprintf(err, CONFIG_ERROR_MAX, "port %s (%s): mtu is %u, but the device takes %u",
+		snprintf(err, CONFIG_ERROR_MAX, "port %s (%.200s): mtu is %u, but the device takes %u",
 			 p->config->name, p->config->device, conf.rxmode.mtu, info->max_mtu);
 		return -EINVAL;
 	}

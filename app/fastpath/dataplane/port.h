@@ -36,8 +36,8 @@ struct port {
 	struct rte_mempool *pool;
 	struct net_groups *groups; /* from destination to index into config.feed */
 	uint64_t offloads;         /* RTE_ETH_RX_OFFLOAD_*: what the device does for us */
-	uint64_t checksum_done;    /* of which checksums */
 	bool trust_checksums;
+	bool rss;                  /* the device spreads flows over its queues */
 	/* NIC timestamps, when the device has them and a clock to read */
 	bool timestamps;
 	int timestamp_offset; /* in the mbuf */
