@@ -9,6 +9,7 @@
 #include <rte_cycles.h>
 
 #include "control/figures_source.h"
+#include "control/telemetry.h"
 #include "event/hash.h"
 
 #define SLOTS       (FIGURES_WINDOW_S + 1)
@@ -376,6 +377,7 @@ void figures_tick(struct figures_source *s, uint64_t now_ns)
 	for (int i = 0; i < LATENCY_COUNT; i++)
 		m->latency[i] = s->now.latency[i].total;
 	s->ticks++;
+	telemetry_update(&s->now);
 }
 
 const struct figures *figures_get(struct figures_source *s, uint64_t now_ns)
