@@ -271,7 +271,7 @@ class Engine:
 
         def still():
             now = self.stats()
-            moving = {k: v for k, v in now.items() if k in STILL or k.startswith(("port_", "feed_"))}
+            moving = {k: v for k, v in now.items() if k in STILL}
             if moving != seen[0]:
                 seen[0], seen[1] = moving, time.monotonic()
             rested = time.monotonic() - seen[1] > quiet * PATIENCE and now["persistence_queue_lag"] == 0
@@ -293,7 +293,7 @@ class Engine:
         return found
 
 
-STILL = ("fast_path_count", "fast_path_drops_total", "fast_path_filtered_total", "messages_total")
+STILL = ("fast_path_count", "fast_path_drops_total", "fast_path_filtered_total", "messages_total", "frames_seen_total")
 
 
 def ctl(*arguments, check=True, timeout=120, **options):

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What operators rely on: quiet when idle, bounded memory, HTTP that cannot disturb, DPDK's own tools."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+import checks
+import sandbox
+import senders
+from appliance import BUILD, PATIENCE, SANITIZED, af_packet, program, wait_for
+
+CALM = {"p99_degraded_us": 1e9, "p99_unhealthy_us": 1e9, "silent_feed_s": 0}
+
+
+def cpu_share(pid, seconds):
+    """processor time of a process over a span, as a share of one core"""
+    process = psutil.Process(pid)
+    before, start = process.cpu_times(), time.monotonic()
+    time.sleep(seconds)  # the span that is measured
+    after = process.cpu_times()
+    return (after.user + after.system - before.user - before.system) / (time.monotonic() - start)
+
+
+@pytest.mark.skipif(SANITIZED, reason="a figure of the real program, not of the sanitized one")
+def test_idle_takes_little_cpu(engine):
+    """idle = adaptive: below 10 % of one core for the whole process"""
+    wait_for(lambda: engine.stats()["uptime_s"] >= 3, 20, "naps have grown")
+    shares = [cpu_share(engine.pid, 10)]
+    if shares[0] >= 0.10:
+        shares.append(cpu_share(engine.pid, 10))
+    print("idle:", ", ".join(f"{100 * s:.1f} % of a core" for s in shares))
+    assert min(shares) < 0.10, shares
+
+
+@pytest.mark.skipif(SANITIZED, reason="a figure of the real program, not of the sanitized one")
+def test_memory_is_bounded(engine, wire):
+    """resident memory does not grow with events, and keeps to what docs/operations.md states"""
+    senders.send_keyed(wire, checks.make_events(20000), rate=20000)
+    wait_for(lambda: engine.stats()["frames_seen_total"] >= 20000, 30, lambda: engine.stats())
+    engine.rest()
+    before = psutil.Process(engine.pid).memory_info().rss
+    for i in range(3):
+        senders.send_keyed(wire, checks.make_events(40000, start=20000 + 40000 * i), rate=30000)
+    wait_for(lambda: engine.stats()["frames_seen_total"] >= 140000, 30, lambda: engine.stats())
+    engine.rest()
+    after = psutil.Process(engine.pid).memory_info().rss
+    print(f"resident: {before / 1e6:.0f} MB, after 120,000 events more {after / 1e6:.0f} MB")
+    # the memlog's pages (16 MiB) and the packet pool are touched little by little
+    assert after - before < 48 << 20
+    assert after < 400 << 20
+
+
+def open_descriptors(engine):
+    return len(os.listdir(f"/proc/{engine.pid}/fd"))
+
+
+@pytest.mark.timeout(300)
+def test_http_load_does_not_disturb_a_feed(make_wire, make_engine, soak):
+    """wrk and slow clients of every kind while a feed runs: no drop, no descriptor left open"""
+    wire = make_wire()
+    engine = make_engine(wire, {"http": {"request_timeout_ms": 2000, "connections": 256}, "health": CALM,
+                                "port nic0": {"device": af_packet(framecnt=32768)},
+                                "dataplane": {"ring_size": 65536}}).start()
+    descriptors = open_descriptors(engine)
+    seconds = 30 if soak else 8
+    feed = senders.Background(wire, rate=5000)
+    wait_for(lambda: engine.stats()["fast_path_count"] > 1000, 30, lambda: engine.stats())
+    load = wire.appliance.spawn("wrk", "-t1", "-c32", f"-d{seconds}s", f"http://{engine.address}/stats",
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    slow = []
+    deadline = time.monotonic() + seconds
+    hostile = [b"", b"G", b"GET /stats HTTP/1.1\r\n", b"GET /stats HTTP/1.1\r\nX: " + b"y" * 100,
+               b"POST /events?key=A HTTP/1.1\r\nContent-Length: 8000\r\n\r\n", b"\x00\xff" * 50,
+               b"POST /events?key=A HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"]
+    while time.monotonic() < deadline:
+        if len(slow) < 150:
+            try:
+                s = wire.appliance.connect("127.0.0.1", 8080, 2)
+                s.sendall(hostile[len(slow) % len(hostile)])
+                slow.append(s)
+            except OSError:
+                pass  # refused: it may
+        for s in slow:
+            try:
+                s.send(b"x")  # one byte now and then
+            except OSError:
+                pass  # thrown out: as it should be
+        time.sleep(0.1)  # a slow client's pace
+    output, _ = load.communicate(timeout=60)
+    assert engine.running, engine.log()
+    for s in slow:
+        s.close()
+    sent = feed.stop()
+    wait_for(lambda: engine.stats()["frames_seen_total"] >= len(sent), 30, lambda: engine.stats())
+    stats = engine.rest()
+    checks.laws(stats)
+    assert stats["fast_path_drops_total"] == 0
+    assert re.search(r"\b\d+ requests in", output.decode()), output.decode()
+    engine.http.close()
+    wait_for(lambda: open_descriptors(engine) <= descriptors, 20,
+             lambda: f"descriptors: {descriptors} before, {open_descriptors(engine)} after")
+    engine.stop()
+    records = checks.events(engine.journal(), "ticks")
+    checks.exactly(records, sent)
+
+
+def test_metrics_pass_promtool(engine, wire):
+    """/metrics under load is what promtool takes, and agrees with /stats"""
+    if shutil.which("promtool") is None:
+        pytest.skip("no promtool here")
+    senders.send_keyed(wire, checks.make_events(5000))
+    wait_for(lambda: engine.stats()["fast_path_count"] >= 5000, 30, lambda: engine.stats())
+    engine.rest()
+    text = engine.metrics()
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+    assert re.search(r"^fast_path_events_total(\{\})? 5000$", text, re.M), text[:2000]
+
+
+def telemetry(prefix, command):
+    """what DPDK's own client prints for one command"""
+    done = subprocess.run(["dpdk-telemetry.py", "-f", prefix], input=command + "\n", capture_output=True, text=True,
+                          timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in re.findall(r"\{.*\}", done.stdout)]
+    return {k: v for answer in answers for k, v in answer.items()}
+
+
+def test_dpdk_telemetry(engine, wire):
+    """dpdk-telemetry.py shows the endpoints below /fastpath, with the figures of /stats"""
+    senders.send_keyed(wire, checks.make_events(1000))
+    wait_for(lambda: engine.stats()["fast_path_count"] >= 1000, 30, lambda: engine.stats())
+    prefix = "fastpath-" + engine.settings["engine"]["id"]
+    listed = telemetry(prefix, "/")
+    assert any(name.startswith("/fastpath/") for name in listed["/"]), listed
+    shown = telemetry(prefix, "/fastpath/stats")["/fastpath/stats"]
+    assert shown["fast_path_count"] == 1000, shown
+    assert "/ethdev/stats" in listed["/"]
+
+
+def test_dpdk_dumpcap(make_wire, make_engine, huge, tmp_path):
+    """dpdk-dumpcap captures what the port takes"""
+    if not huge:
+        pytest.skip("DPDK's secondary processes need hugepages")
+    wire = make_wire()
+    engine = make_engine(wire, huge=True).start()
+    prefix = "fastpath-" + engine.settings["engine"]["id"]
+    out = tmp_path / "capture.pcapng"
+    capture = sandbox.spawn(["dpdk-dumpcap", f"--file-prefix={prefix}", "-i", "0", "-c", "100", "-w", out],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    feed = senders.Background(wire, rate=1000)
+    try:
+        capture.wait(timeout=30 * PATIENCE)
+    finally:
+        if capture.poll() is None:
+            capture.send_signal(signal.SIGKILL)
+        feed.stop()
+    assert capture.returncode == 0, capture.stdout.read()
+    shown = subprocess.run(["tcpdump", "-n", "-r", out], capture_output=True, text=True, check=False)
+    assert shown.stdout.count("239.1.1.1.9000") == 100, shown.stdout + shown.stderr
+    checks.laws(engine.rest())
+
+
+def test_capabilities_and_modes(engine):
+    """after the start only what is needed is left; journal files are for the owner alone"""
+    status = open(f"/proc/{engine.pid}/status", encoding="ascii").read()
+    effective = int(re.search(r"CapEff:\s*(\w+)", status)[1], 16)
+    setuid, sys_admin = 7, 21
+    assert not effective >> sys_admin & 1 and not effective >> setuid & 1, hex(effective)
+    assert bin(effective).count("1") <= 6, hex(effective)
+    assert engine.post("A", b"x").status_code == 200
+    for name in os.listdir(engine.journal_dir):
+        path = os.path.join(engine.journal_dir, name)
+        mode = os.stat(path).st_mode & 0o777
+        assert mode == (0o700 if os.path.isdir(path) else 0o600), (name, oct(mode))
+    engine.stop()
+
+
+def test_signals(http_engine):
+    """SIGINT stops as SIGTERM does; SIGHUP and SIGPIPE do not kill"""
+    os.kill(http_engine.pid, signal.SIGPIPE)
+    assert http_engine.post("A", b"x").status_code == 200
+    http_engine.stop(sig=signal.SIGINT)
+    assert len(http_engine.journal()) == 1
+
+
+def test_versions():
+    for name in ("fastpath", "fastpathctl", "feedsim"):
+        done = subprocess.run([program(name), "--version"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and re.match(rf"{name} \S+", done.stdout), (BUILD, done)
