@@ -43,11 +43,17 @@ formatting() {
 }
 
 static_analysis() {
-	# Check's macros open and close a function; without these lines cppcheck does not see one
+	# system headers are not read: what their macros and Check's stand for is said here.
+	# varFuncNullUB: where we run NULL is a pointer, not a plain 0
 	cppcheck --quiet -j"$(nproc)" --std=c11 --language=c --enable=warning,performance,portability \
 		--inline-suppr --error-exitcode=1 --suppress=missingIncludeSystem \
+		--suppress=varFuncNullUB \
 		-D__x86_64__ -D__linux__ -D_GNU_SOURCE '-DFASTPATH_VERSION="lint"' \
 		'-DSTART_TEST(name)=static void name(int _i)' -DEND_TEST= \
+		'-DTAILQ_HEAD(name,type)=struct name {struct type *tqh_first, **tqh_last;}' \
+		'-DTAILQ_ENTRY(type)=struct {struct type *tqe_next, **tqe_prev;}' \
+		'-DLIST_HEAD(name,type)=struct name {struct type *lh_first;}' \
+		'-DLIST_ENTRY(type)=struct {struct type *le_next, **le_prev;}' \
 		-Ilib -Iapp/fastpath -Iapp/fastpathctl -Iapp/feedsim "${c_sources[@]}"
 }
 
