@@ -7,7 +7,11 @@
 #ifndef JOURNAL_RECOVERY_H
 #define JOURNAL_RECOVERY_H
 
+#include <stdbool.h>
+
 #include "journal/directory.h"
+
+#define JOURNAL_QUARANTINE "quarantine" /* below the directory: what repair moved away */
 
 enum journal_damage_policy {
 	JOURNAL_DAMAGE_REFUSE, /* damage before the durable end: an error that names file and offset
@@ -19,6 +23,10 @@ enum journal_damage_policy {
 struct journal_recovery_options {
 	const char *const *memlog_dirs; /* NULL-terminated: where memlog files may stand */
 	enum journal_damage_policy policy;
+	/* for fastpathctl journal repair: look at every byte of every segment, and leave gap
+	 * records in holes between disk and memlog too. Without it sealed segments are trusted,
+	 * such holes refused */
+	bool thorough;
 	/* one line for the operator, without newline: what was truncated, copied, quarantined */
 	void (*log)(void *arg, const char *line);
 	void *log_arg;

@@ -26,8 +26,6 @@ struct segment_header {
 	uint32_t checkpoint_len; /* bytes between this page and the first batch, a multiple of 8 */
 	uint8_t uuid[16];
 	uint64_t first_seq;
-	uint64_t
-	    data_end; /* segment_judge: behind the last byte that is not zero, at least offset */
 	uint64_t time_ns; /* receive time of the first record */
 };
 
@@ -85,10 +83,9 @@ struct segment_cursor {
 	uint64_t batch_last;  /* last sequence number of that batch */
 	bool loose;           /* behind a damaged batch header: records without one */
 	uint64_t records;     /* read so far */
-	uint64_t
-	    data_end; /* segment_judge: behind the last byte that is not zero, at least offset */
-	uint64_t time_ns;   /* from the header */
-	const char *damage; /* what is wrong at offset */
+	uint64_t data_end;    /* segment_judge: behind the last byte that is not zero */
+	uint64_t time_ns;     /* from the header */
+	const char *damage;   /* what is wrong at offset */
 	uint8_t *block;
 	uint64_t block_at;
 	size_t block_len;
@@ -162,5 +159,30 @@ int segment_seal(struct segment_sink *s, uint64_t next_seq);
 int segment_sync(struct segment_sink *s);
 /* Close, cut to `end` bytes. The cut may be lost in a crash: nothing relies on it. */
 void segment_end(struct segment_sink *s, uint64_t end);
+
+/* Collects records into batches of about a megabyte for a sink: copies of segments and memlogs. */
+struct segment_copier {
+	struct segment_sink sink;
+	uint8_t *buffer;
+	size_t length;
+	uint32_t count;
+	uint64_t first_seq;
+	uint64_t next_seq; /* of the next record */
+	uint64_t durable;  /* what the batches name */
+	uint64_t time_ns;  /* of the last record */
+};
+
+/* All return 0 or -errno. */
+int segment_copier_open(struct segment_copier *c, const struct journal_dir *d, uint32_t shard,
+                        uint64_t next_seq);
+void segment_copier_close(struct segment_copier *c);
+/* r->seq must be next_seq. Opens the segment first if none is open. */
+int segment_copier_add(struct segment_copier *c, const char *suffix,
+                       const struct journal_record *r);
+/* A gap record that stands for next_seq up to last. */
+int segment_copier_gap(struct segment_copier *c, const char *suffix, uint64_t last,
+                       enum journal_gap_reason reason);
+/* Write, sync, seal, sync; the file is cut to its end. */
+int segment_copier_finish(struct segment_copier *c);
 
 #endif

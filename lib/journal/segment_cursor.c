@@ -323,7 +323,7 @@ static int search_tail(struct segment_cursor *c, uint64_t *durable)
 			if (word == magic && batch_valid(c, b, at + i) && b->durable > *durable)
 				*durable = b->durable;
 		}
-		if (!all_zero(p + i, got - i))
+		if (got < BLOCK && !all_zero(p + i, got - i))
 			c->data_end = at + got;
 		if (got < BLOCK)
 			break;
