@@ -217,11 +217,6 @@ static int load(struct config_parse *p)
 	static const char *const globals[] = {"engine",  "eal",  "dataplane", "ownership",
 	                                      "journal", "http", "health",    "log"};
 
-	p->c->owned_keys = calloc(CONFIG_KEYS_MAX, sizeof(*p->c->owned_keys));
-	if (p->c->owned_keys == NULL) {
-		snprintf(p->err, CONFIG_ERROR_MAX, "no memory for the configuration");
-		return -ENOMEM;
-	}
 	for (size_t i = 0; i < sizeof(globals) / sizeof(globals[0]); i++)
 		if (config_defaults(p, globals[i], p->c) < 0)
 			return p->rc;

@@ -508,6 +508,20 @@ static int parse_line(struct config_parse *p, const struct config_key_info *k, v
 	return 0;
 }
 
+/* room for one more key */
+static int grow_keys(struct config *c)
+{
+	char(*keys)[EVENT_KEY_MAX + 1];
+
+	if (c->owned_key_count % 1024 != 0)
+		return 0;
+	keys = reallocarray(c->owned_keys, c->owned_key_count + 1024, sizeof(*keys));
+	if (keys == NULL)
+		return -1;
+	c->owned_keys = keys;
+	return 0;
+}
+
 static int parse_owned_keys(struct config_parse *p, const struct config_key_info *k, void *base,
                             const char *value)
 {
@@ -531,6 +545,8 @@ static int parse_owned_keys(struct config_parse *p, const struct config_key_info
 			return bad(p, k, value);
 		if (c->owned_key_count == CONFIG_KEYS_MAX)
 			return config_fail(p, "there are more than %d keys", CONFIG_KEYS_MAX);
+		if (grow_keys(c) < 0)
+			return config_fail(p, "no memory for %u keys", c->owned_key_count);
 		memcpy(c->owned_keys[c->owned_key_count], s, len);
 		c->owned_keys[c->owned_key_count++][len] = '\0';
 		if (next == NULL)
