@@ -20,7 +20,9 @@ enum { REQUEST_READING, REQUEST_HANDLING, REQUEST_WAITING, REQUEST_ANSWERED };
 
 struct http_connection {
 	TAILQ_ENTRY(http_connection) link; /* of server.armed, or of server.unused */
+	LIST_ENTRY(http_connection) open;  /* in server.open */
 	uint64_t deadline_ns;
+	struct in6_addr client; /* IPv4 as ::ffff:a.b.c.d */
 	int fd;
 	bool armed;      /* has a deadline, and so is in server.armed */
 	bool in_request; /* from the request line to the end of the answer */
@@ -52,6 +54,7 @@ struct http_server {
 	struct http_connections unused;
 	struct http_connections
 	    armed; /* the timeout is one constant, so the order is that of the deadlines */
+	LIST_HEAD(, http_connection) open;
 	struct http_figures figures;
 	uint64_t now_ns;
 	uint32_t busy, closing;
@@ -84,21 +87,34 @@ static void shut(struct http_server *s, struct http_connection *c)
 	shutdown(c->fd, SHUT_RDWR);
 }
 
-static struct http_connection *longest_idle(struct http_server *s)
+/* client: only connections of this one; NULL: of all */
+static struct http_connection *longest_idle(struct http_server *s, const struct in6_addr *client)
 {
 	struct http_connection *c;
 
 	TAILQ_FOREACH(c, &s->armed, link)
-	if (!c->in_request)
+	if (!c->in_request && (!client || IN6_ARE_ADDR_EQUAL(client, &c->client)))
 		return c;
 	return NULL;
+}
+
+static bool client_is_full(const struct http_server *s, const struct in6_addr *client)
+{
+	const struct http_connection *c;
+	uint32_t count = 0;
+
+	if (s->o.connections_per_ip == 0)
+		return false;
+	LIST_FOREACH(c, &s->open, open)
+	count += !c->closing && IN6_ARE_ADDR_EQUAL(client, &c->client);
+	return count > s->o.connections_per_ip;
 }
 
 static void refuse(struct http_server *s, struct http_connection *c)
 {
 	static const char full[] = "HTTP/1.1 503 Service Unavailable\r\n"
 	                           "Content-Type: application/json\r\nRetry-After: 1\r\n"
-	                           "Connection: close\r\nContent-Length: 70\r\n\r\n"
+	                           "Connection: close\r\nContent-Length: 72\r\n\r\n"
 	                           "{\"error\":\"TOO_MANY_CONNECTIONS\",\"message\":"
 	                           "\"all connections are in use\"}\n";
 
@@ -107,18 +123,33 @@ static void refuse(struct http_server *s, struct http_connection *c)
 	shut(s, c);
 }
 
+static struct in6_addr client_address(struct MHD_Connection *mhd)
+{
+	const struct sockaddr *a =
+	    MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+	struct in6_addr out = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+
+	if (a->sa_family == AF_INET6)
+		return ((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
+	memcpy(&out.s6_addr[12], &((const struct sockaddr_in *)(const void *)a)->sin_addr, 4);
+	return out;
+}
+
 static void connection_opened(struct http_server *s, struct MHD_Connection *mhd, void **context)
 {
 	struct http_connection *c = TAILQ_FIRST(&s->unused); /* there are as many as MHD may open */
+	bool client_full;
 
 	TAILQ_REMOVE(&s->unused, c, link);
-	*c = (struct http_connection){0};
+	*c = (struct http_connection){.client = client_address(mhd)};
 	c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 	*context = c;
+	LIST_INSERT_HEAD(&s->open, c, open);
 	s->figures.accepted++;
 	s->figures.open++;
-	if (s->figures.open - s->closing > s->o.connections) {
-		struct http_connection *idle = longest_idle(s);
+	client_full = client_is_full(s, &c->client);
+	if (client_full || s->figures.open - s->closing > s->o.connections) {
+		struct http_connection *idle = longest_idle(s, client_full ? &c->client : NULL);
 
 		if (!idle) {
 			refuse(s, c);
@@ -136,6 +167,7 @@ static void connection_closed(struct http_server *s, struct http_connection *c)
 	if (c->closing)
 		s->closing--;
 	s->figures.open--;
+	LIST_REMOVE(c, open);
 	TAILQ_INSERT_HEAD(&s->unused, c, link);
 }
 
@@ -419,12 +451,10 @@ uint16_t http_listen_port(int listen_fd)
 
 static struct MHD_Daemon *start_daemon(struct http_server *s)
 {
-	unsigned int per_ip = s->o.connections_per_ip;
-
 	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access,
 	                        s, MHD_OPTION_LISTEN_SOCKET, s->o.listen_fd,
 	                        MHD_OPTION_CONNECTION_LIMIT, s->o.connections + CLOSING_MAX,
-	                        MHD_OPTION_PER_IP_CONNECTION_LIMIT, per_ip,
+
 	                        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_MEMORY,
 	                        MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_STRICT_FOR_CLIENT, 1,
 	                        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_NOTIFY_CONNECTION,
@@ -448,6 +478,7 @@ struct http_server *http_server_create(const struct http_options *o, uint64_t no
 	s->accepting = true;
 	TAILQ_INIT(&s->unused);
 	TAILQ_INIT(&s->armed);
+	LIST_INIT(&s->open);
 	for (uint32_t i = 0; i < o->connections + CLOSING_MAX; i++)
 		TAILQ_INSERT_TAIL(&s->unused, &c[i], link);
 	s->daemon = start_daemon(s);

@@ -8,7 +8,8 @@
  * bring a request line; from there request_timeout_ms to bring the rest and to take the answer. The
  * time that a request waits for us does not count. A connection that overstays is shut down,
  * whatever trickles. Room: when all connections are taken, the one that has been without a request
- * for longest gives way; when all are in a request, a new one gets a 503 and is closed.
+ * for longest gives way; when all are in a request, a new one gets a 503 and is closed. The limit
+ * for one client works the same way among its own connections.
  *
  * Everything belongs to one thread.
  */

@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -19,12 +20,14 @@
 #include "control/http_routes.h"
 #include "control/steady.h"
 #include "http/server.h"
+#include "log.h"
 
 #define SECOND_NS   1000000000ull
 #define MS_NS       1000000ull
 #define WAITING_MS  1             /* between two looks while a POST waits */
 #define GIVE_UP_NS  (200 * MS_NS) /* to hand out the last answers */
 #define EVENTS_TURN 16
+#define OTHER_FDS   256 /* descriptors that are no connections: ports, segments, EAL's */
 
 struct watch {
 	LIST_ENTRY(watch) link;
@@ -187,12 +190,33 @@ static int open_descriptors(struct control *c)
 	return rc;
 }
 
+/* Every connection may have a descriptor; the soft limit of 1024 is for programs that use
+ * select(2). Returns how many connections there is room for. */
+static uint32_t make_room(uint32_t connections)
+{
+	struct rlimit limit;
+	rlim_t want = (rlim_t)connections + OTHER_FDS;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= want)
+		return connections;
+	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= want)
+		return connections;
+	connections = limit.rlim_cur > 2 * OTHER_FDS ? (uint32_t)limit.rlim_cur - OTHER_FDS
+	                                             : (uint32_t)limit.rlim_cur / 2;
+	log_warning("http: only %u connections at once: RLIMIT_NOFILE is %lu; raise it, or lower "
+	            "http.connections",
+	            connections, (unsigned long)limit.rlim_cur);
+	return connections;
+}
+
 static int start_http(struct control *c, const struct config *config, int listen_fd,
                       char err[CONFIG_ERROR_MAX])
 {
 	struct http_options o = {
 	    .listen_fd = listen_fd,
-	    .connections = config->http_connections,
+	    .connections = make_room(config->http_connections),
 	    .connections_per_ip = config->http_connections_per_ip,
 	    .request_timeout_ms = config->http_request_timeout_ms,
 	    .body_max = config->http_body_max,

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dataplane/keytable.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <rte_malloc.h>
+
+#include "event/event.h"
+
+_Static_assert(KEYTABLE_INLINE + 24 == EVENT_KEY_MAX, "every key fits");
+
+int keytable_init(struct keytable *t, const char *name, uint32_t slots, int socket)
+{
+	memset(t, 0, sizeof(*t));
+	t->slots = rte_zmalloc_socket(name, (size_t)slots * sizeof(*t->slots), 64, socket);
+	t->tails = rte_zmalloc_socket(name, (size_t)slots * sizeof(*t->tails), 64, socket);
+	if (t->slots == NULL || t->tails == NULL) {
+		keytable_free(t);
+		return -ENOMEM;
+	}
+	t->mask = slots - 1;
+	t->limit = slots / 4 * 3;
+	return 0;
+}
+
+void keytable_free(struct keytable *t)
+{
+	rte_free(t->slots);
+	rte_free(t->tails);
+	t->slots = NULL;
+	t->tails = NULL;
+}
+
+static uint64_t tag_of(uint32_t len, uint32_t hash)
+{
+	return UINT64_C(1) << 63 | (uint64_t)len << 32 | hash;
+}
+
+static bool same_key(const struct keytable *t, uint32_t i, const uint8_t *key, uint32_t len)
+{
+	if (len <= KEYTABLE_INLINE)
+		return memcmp(t->slots[i].key, key, len) == 0;
+	return memcmp(t->slots[i].key, key, KEYTABLE_INLINE) == 0 &&
+	       memcmp(t->tails[i], key + KEYTABLE_INLINE, len - KEYTABLE_INLINE) == 0;
+}
+
+/* the key's slot, or the free one where it belongs; there is always a free one */
+static uint32_t locate(const struct keytable *t, const uint8_t *key, uint32_t len, uint64_t tag)
+{
+	/* the worker was picked by the high bits; the low ones are still free to spread */
+	uint32_t i = (uint32_t)tag & t->mask;
+
+	for (;; i = (i + 1) & t->mask) {
+		uint64_t seen = atomic_load_explicit(&t->slots[i].tag, memory_order_acquire);
+		if (seen == 0 || (seen == tag && same_key(t, i, key, len)))
+			return i;
+	}
+}
+
+static void claim(struct keytable *t, uint32_t i, const uint8_t *key, uint32_t len, uint64_t tag)
+{
+	if (len <= KEYTABLE_INLINE) {
+		memcpy(t->slots[i].key, key, len);
+	} else {
+		memcpy(t->slots[i].key, key, KEYTABLE_INLINE);
+		memcpy(t->tails[i], key + KEYTABLE_INLINE, len - KEYTABLE_INLINE);
+	}
+	atomic_store_explicit(&t->slots[i].tag, tag, memory_order_release);
+	counter_add(&t->keys, 1);
+}
+
+void keytable_note(struct keytable *t, const uint8_t *key, uint32_t len, uint32_t hash,
+                   uint64_t seq)
+{
+	uint64_t tag = tag_of(len, hash);
+	uint32_t i = locate(t, key, len, tag);
+
+	if (counter_read(&t->slots[i].tag) == 0) {
+		if (counter_read(&t->keys) >= t->limit) {
+			counter_add(&t->untracked, 1);
+			return;
+		}
+		claim(t, i, key, len, tag);
+	}
+	counter_add(&t->slots[i].count, 1);
+	counter_set(&t->slots[i].last_seq, seq);
+}
+
+bool keytable_find(const struct keytable *t, const uint8_t *key, uint32_t len, uint32_t hash,
+                   uint64_t *count, uint64_t *last_seq)
+{
+	uint32_t i = locate(t, key, len, tag_of(len, hash));
+
+	if (counter_read(&t->slots[i].tag) == 0)
+		return false;
+	*count = counter_read(&t->slots[i].count);
+	*last_seq = counter_read(&t->slots[i].last_seq);
+	return true;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a worker remembers of each key: how many events, and the sequence number of the last. Open
+ * addressing over slots of one cache line; keys are never removed. The worker writes; the control
+ * thread may look a key up at any time.
+ */
+#ifndef DATAPLANE_KEYTABLE_H
+#define DATAPLANE_KEYTABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "dataplane/counter.h"
+
+#define KEYTABLE_INLINE 40 /* bytes of key that stand in the slot; the rest stands in `tails` */
+
+struct keytable_slot {
+	counter tag; /* 0: free; else bit 63, key length, hash. Stored last */
+	counter count;
+	counter last_seq;
+	uint8_t key[KEYTABLE_INLINE];
+};
+_Static_assert(sizeof(struct keytable_slot) == 64, "one cache line");
+
+struct keytable {
+	struct keytable_slot *slots;
+	uint8_t (*tails)[24]; /* the bytes of longer keys beyond KEYTABLE_INLINE, by slot */
+	uint32_t mask;
+	uint32_t limit; /* keys it takes: 3/4 of the slots, so that probes stay short */
+	counter keys;
+	counter untracked; /* events of keys that found no room */
+};
+
+/* slots: a power of two. Memory comes from rte_malloc on the socket. 0 or -ENOMEM. */
+int keytable_init(struct keytable *t, const char *name, uint32_t slots, int socket);
+void keytable_free(struct keytable *t);
+/* Worker: count one event. */
+void keytable_note(struct keytable *t, const uint8_t *key, uint32_t len, uint32_t hash,
+                   uint64_t seq);
+/* Any thread. false: never seen. */
+bool keytable_find(const struct keytable *t, const uint8_t *key, uint32_t len, uint32_t hash,
+                   uint64_t *count, uint64_t *last_seq);
+
+#endif

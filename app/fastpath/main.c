@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The appliance: this file reads as the boot order, and its unwinding in reverse. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_pdump.h>
+
+#include "clock.h"
+#include "config.h"
+#include "control/figures_source.h"
+#include "control/journal_thread.h"
+#include "control/loop.h"
+#include "control/ownership.h"
+#include "control/telemetry.h"
+#include "dataplane/dataplane.h"
+#include "eal.h"
+#include "journal/recovery.h"
+#include "lock.h"
+#include "log.h"
+#include "memory.h"
+#include "options.h"
+#include "privileges.h"
+
+#define EXIT_REFUSED      2
+#define DRAIN_STEP_MS     5
+#define DRAIN_DEADLINE_NS (30 * CLOCK_NS_PER_S)
+
+struct engine {
+	struct options options;
+	struct config config;
+	struct config_lcore lcore[CONFIG_LCORES_MAX * 4];
+	uint32_t lcore_count;
+	char lcores[1024];
+	struct lock http_lock;
+	struct lock port_lock[CONFIG_PORTS_MAX];
+	int listen_fd;
+	struct journal_dir dir;
+	bool dir_open;
+	struct journal_recovery_report recovery;
+	uint16_t feed_id[CONFIG_FEEDS_MAX];
+	struct memory_plan memory;
+	bool eal;
+	struct ownership *ownership;
+	struct memory_memlog memlog_file[CONFIG_LCORES_MAX];
+	struct memlog memlog[CONFIG_LCORES_MAX];
+	struct dataplane dataplane;
+	struct journal_thread journal[CONFIG_LCORES_MAX];
+	struct figures_source *figures;
+	struct control *control;
+	bool pdump;
+};
+
+static struct engine engine;
+
+static void on_recovery(void *arg, const char *line)
+{
+	(void)arg;
+	log_info("journal: %s", line);
+}
+
+static void on_durable(void *arg)
+{
+	struct engine *e = arg;
+	struct control *control = __atomic_load_n(&e->control, __ATOMIC_ACQUIRE);
+
+	if (control != NULL)
+		control_wake(control);
+}
+
+/* everything that can be wrong before anything is touched */
+static int check(struct engine *e, char err[CONFIG_ERROR_MAX])
+{
+	int ret = config_load(&e->config, e->options.config_file, environ, err);
+
+	if (ret < 0)
+		return ret;
+	ret = config_lcores(&e->config, e->lcore, &e->lcore_count, e->lcores, sizeof(e->lcores), err);
+	for (uint32_t i = 0; ret == 0 && e->config.enable && i < e->config.port_count; i++)
+		ret = lock_check_port(&e->config.port[i], err);
+	return ret;
+}
+
+static int take_locks(struct engine *e, char err[CONFIG_ERROR_MAX])
+{
+	int ret = lock_http(&e->http_lock, &e->config, err);
+
+	for (uint32_t i = 0; ret == 0 && e->config.enable && i < e->config.port_count; i++)
+		ret = lock_port(&e->port_lock[i], &e->config.port[i], err);
+	if (ret < 0)
+		return ret;
+	e->listen_fd = control_listen(&e->config, err);
+	return e->listen_fd < 0 ? e->listen_fd : 0;
+}
+
+static int open_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
+{
+	char paths[MEMORY_DIRS_MAX][PATH_MAX];
+	const char *dirs[MEMORY_DIRS_MAX + 1];
+	struct journal_recovery_options options = {
+		.memlog_dirs = dirs, .policy = e->config.damage, .log = on_recovery};
+	int ret = journal_dir_open(&e->dir, e->config.journal_dir, JOURNAL_MAKE, err);
+
+	if (ret < 0)
+		return ret;
+	e->dir_open = true;
+	memory_memlog_dirs(dirs, paths);
+	ret = journal_recover(&e->dir, &options, &e->recovery, err);
+	if (ret == 0)
+		ret = journal_dir_begin(&e->dir, e->config.engine_id, e->config.worker_lcore_count,
+					err);
+	for (uint32_t i = 0; ret == 0 && i < e->config.feed_count; i++) {
+		int id = journal_dir_feed_id(&e->dir, e->config.feed[i].name, err);
+		if (id < 0)
+			return id;
+		e->feed_id[i] = (uint16_t)id;
+	}
+	return ret;
+}
+
+static int start_eal(struct engine *e, char err[CONFIG_ERROR_MAX])
+{
+	char prefix[128];
+	int ret;
+
+	eal_file_prefix(&e->config, prefix, sizeof(prefix));
+	memory_reclaim(prefix);
+	memory_plan(&e->memory, &e->config, dataplane_memory(&e->config));
+	if (e->memory.notice[0] != '\0')
+		log_warning("%s", e->memory.notice);
+	if ((ret = log_capture_eal()) < 0) {
+		snprintf(err, CONFIG_ERROR_MAX, "log_capture_eal: %s", strerror(-ret));
+		return ret;
+	}
+	/* the lowest id is the main lcore */
+	uint32_t main_lcore = e->lcore[0].id;
+	for (uint32_t i = 1; i < e->lcore_count; i++)
+		main_lcore = RTE_MIN(main_lcore, e->lcore[i].id);
+	ret = eal_start(&e->config, &e->memory, &e->options, e->lcores, main_lcore, err);
+	if (ret == 0) {
+		e->eal = true;
+		clock_init(rte_get_tsc_hz());
+	}
+	return ret;
+}
+
+static int make_memlogs(struct engine *e, char err[CONFIG_ERROR_MAX])
+{
+	for (uint32_t i = 0; i < e->config.worker_lcore_count; i++) {
+		uint64_t next_seq = RTE_MAX(e->recovery.shard[i].next_seq, UINT64_C(1));
+		struct memory_memlog *f = &e->memlog_file[i];
+		int ret = memory_memlog_create(f, &e->memory, &e->dir, i, err);
+
+		if (ret < 0)
+			return ret;
+		/* whole pages of it */
+		size_t size = f->zone->len & ~(size_t)(MEMLOG_HEADER_SIZE - 1);
+		ret = memlog_format(f->zone->addr, size, e->dir.uuid, i, e->dir.generation,
+				    next_seq);
+		if (ret == 0)
+			ret = memlog_attach(&e->memlog[i], f->zone->addr);
+		if (ret < 0) {
+			snprintf(err, CONFIG_ERROR_MAX, "memlog %u: %s", i, strerror(-ret));
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static int start_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
+{
+	for (uint32_t i = 0; i < e->config.worker_lcore_count; i++) {
+		int ret = journal_thread_start(&e->journal[i], &e->config, &e->dir, &e->memlog[i],
+					       i, on_durable, e, err);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static int start_control(struct engine *e, char err[CONFIG_ERROR_MAX])
+{
+	struct figures_inputs in = {
+		.config = &e->config,
+		.dataplane = &e->dataplane,
+		.journal = e->journal,
+		.memlogs = e->memlog,
+		.dir = &e->dir,
+		.ownership = e->ownership,
+		.huge_pages = memory_huge_name(&e->memory),
+		.start_ns = clock_realtime_ns(),
+	};
+	char warning[CONFIG_ERROR_MAX];
+	struct control *control;
+	int fd = e->listen_fd;
+
+	if ((e->figures = figures_create(&in)) == NULL) {
+		snprintf(err, CONFIG_ERROR_MAX, "figures: %s", strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	control_listen_warning(&e->config, warning);
+	if (warning[0] != '\0')
+		log_warning("%s", warning);
+	e->listen_fd = -1;
+	control = control_create(&e->config, e->figures, e->dataplane.ingress, e->ownership, fd, err);
+	__atomic_store_n(&e->control, control, __ATOMIC_RELEASE);
+	return control != NULL ? 0 : -EIO;
+}
+
+/* what helps to look inside, and is no reason not to run */
+static void start_telemetry(struct engine *e)
+{
+	if (telemetry_init() < 0)
+		log_warning("telemetry: the /fastpath commands could not be registered");
+	if (rte_pdump_init() == 0)
+		e->pdump = true;
+	else
+		log_warning("rte_pdump_init failed: dpdk-dumpcap cannot capture");
+}
+
+static int drop_privileges(struct engine *e, char err[CONFIG_ERROR_MAX])
+{
+	bool xdp = false;
+
+	for (uint32_t i = 0; i < e->dataplane.port_count; i++)
+		xdp |= e->dataplane.port[i].loss == PORT_LOSS_XDP;
+	return privileges_drop(xdp, err);
+}
+
+static int boot(struct engine *e, char err[CONFIG_ERROR_MAX])
+{
+	int ret;
+
+	if ((ret = take_locks(e, err)) < 0 || (ret = open_journal(e, err)) < 0 ||
+	    (ret = start_eal(e, err)) < 0 || (ret = make_memlogs(e, err)) < 0)
+		return ret;
+	if ((e->ownership = ownership_create(&e->config, err)) == NULL)
+		return -ENOMEM;
+	if ((ret = dataplane_create(&e->dataplane, &e->config, e->lcore, e->lcore_count, e->feed_id,
+				    JOURNAL_FEED_HTTP, e->memlog, e->ownership, err)) < 0 ||
+	    (ret = start_journal(e, err)) < 0 || (ret = start_control(e, err)) < 0)
+		return ret;
+	start_telemetry(e);
+	if ((ret = dataplane_start(&e->dataplane, err)) < 0)
+		return ret;
+	return drop_privileges(e, err);
+}
+
+static void log_ready(const struct engine *e)
+{
+	for (uint32_t i = 0; i < e->config.warning_count; i++)
+		log_warning("%s", e->config.warning[i]);
+	for (uint32_t i = 0; i < e->dataplane.port_count; i++) {
+		const struct port *p = &e->dataplane.port[i];
+
+		log_info("port %s: %s, %u queues, loss %s, time from %s", p->config->name,
+			 p->config->device, p->queues,
+			 p->loss == PORT_LOSS_UNKNOWN ? "unknown" : "known",
+			 p->timestamps ? "the NIC" : "the TSC");
+	}
+	log_info("ready: engine %s, journal %s (%s), %u workers, hugepages %s, lcores %s, HTTP port %u",
+		 e->config.engine_id, e->config.journal_dir, e->dir.uuid_text,
+		 e->config.worker_lcore_count, memory_huge_name(&e->memory), e->lcores,
+		 control_port(e->control));
+}
+
+static bool all_written(struct engine *e)
+{
+	for (uint32_t i = 0; i < e->config.worker_lcore_count; i++)
+		if (!atomic_load_explicit(&e->journal[i].done, memory_order_acquire))
+			return false;
+	return true;
+}
+
+static bool rings_empty(struct engine *e)
+{
+	return dataplane_drained(&e->dataplane);
+}
+
+static bool no_requests(struct engine *e)
+{
+	return control_busy(e->control) == 0;
+}
+
+/* keeps the control loop turning until it is so; false: a second signal, or it takes too long */
+static bool wait_until(struct engine *e, bool (*is_so)(struct engine *), const char *what)
+{
+	uint64_t deadline = clock_steady_ns() + DRAIN_DEADLINE_NS;
+
+	while (!is_so(e)) {
+		if (control_step(e->control, DRAIN_STEP_MS) == CONTROL_FORCED) {
+			log_warning("second signal: not waiting for %s; the next start recovers it", what);
+			return false;
+		}
+		if (clock_steady_ns() > deadline) {
+			log_error("gave up waiting for %s; the next start recovers it", what);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void log_totals(struct engine *e)
+{
+	const struct figures *f = figures_get(e->figures, clock_realtime_ns());
+	uint64_t filtered = 0, dropped = 0;
+
+	for (int r = 0; r < REASON_COUNT; r++)
+		*(reason_table[r].kind == REASON_KIND_DROPPED ? &dropped : &filtered) += f->reason[r];
+	log_info("stopped: %lu messages, %lu journaled, %lu filtered, %lu dropped, lag %lu",
+		 f->messages, f->journaled, filtered, dropped, f->lag);
+}
+
+/* Forward along the way of an event: no new input, rings empty, journal durable. Returns true when nothing
+ * is left behind. */
+static bool drain(struct engine *e)
+{
+	bool clean;
+
+	figures_set_draining(e->figures);
+	control_stop_accepting(e->control);
+	dataplane_drain(&e->dataplane);
+	clean = wait_until(e, rings_empty, "the rings");
+	dataplane_stop(&e->dataplane);
+	for (uint32_t i = 0; i < e->config.worker_lcore_count; i++)
+		journal_thread_finish(&e->journal[i]);
+	clean = clean && wait_until(e, all_written, "the disk");
+	clean = clean && wait_until(e, no_requests, "HTTP requests");
+	figures_set_draining(e->figures);
+	log_totals(e);
+	return clean;
+}
+
+/* in reverse; `clean`: everything is durable, so the memlogs may go */
+static bool unwind(struct engine *e, bool clean)
+{
+	dataplane_stop(&e->dataplane);
+	for (uint32_t i = 0; i < CONFIG_LCORES_MAX; i++)
+		if (e->journal[i].writer != NULL && journal_thread_close(&e->journal[i], !clean) < 0)
+			clean = false;
+	if (e->pdump)
+		rte_pdump_uninit();
+	if (e->control != NULL)
+		control_destroy(e->control);
+	figures_destroy(e->figures);
+	if (e->eal)
+		dataplane_destroy(&e->dataplane);
+	ownership_destroy(e->ownership);
+	for (uint32_t i = 0; i < CONFIG_LCORES_MAX; i++) {
+		memlog_detach(&e->memlog[i]);
+		memory_memlog_destroy(&e->memlog_file[i], clean);
+	}
+	if (e->eal)
+		rte_eal_cleanup();
+	if (e->dir_open)
+		journal_dir_close(&e->dir);
+	if (e->listen_fd >= 0)
+		close(e->listen_fd);
+	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++)
+		lock_release(&e->port_lock[i]);
+	lock_release(&e->http_lock);
+	config_free(&e->config);
+	return clean;
+}
+
+static int run(struct engine *e)
+{
+	char err[CONFIG_ERROR_MAX];
+	bool clean;
+
+	log_init(&e->config);
+	control_block_signals();
+	if (boot(e, err) < 0) {
+		/* nothing was taken from a port yet that a memlog could hold */
+		unwind(e, true);
+		fprintf(stderr, "fastpath: %s\n", err);
+		return EXIT_REFUSED;
+	}
+	figures_set_ready(e->figures, true);
+	log_ready(e);
+	clean = control_run(e->control) == CONTROL_SIGNAL && drain(e);
+	return unwind(e, clean) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+	struct engine *e = &engine;
+	char err[CONFIG_ERROR_MAX];
+
+	e->listen_fd = -1;
+	e->http_lock.fd = -1;
+	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++)
+		e->port_lock[i].fd = -1;
+	if (options_parse(&e->options, argc, argv, err) < 0)
+		goto refused;
+	switch (e->options.action) {
+	case OPTIONS_HELP:
+		options_help();
+		return EXIT_SUCCESS;
+	case OPTIONS_HELP_MARKDOWN:
+		config_print_markdown(stdout);
+		return EXIT_SUCCESS;
+	case OPTIONS_VERSION:
+		puts("fastpath " FASTPATH_VERSION);
+		return EXIT_SUCCESS;
+	case OPTIONS_CHECK_CONFIG:
+	case OPTIONS_RUN:
+		break;
+	}
+	if (check(e, err) < 0)
+		goto refused;
+	if (e->options.action == OPTIONS_RUN)
+		return run(e);
+	config_free(&e->config);
+	puts("configuration is good");
+	return EXIT_SUCCESS;
+refused:
+	fprintf(stderr, "fastpath: %s\n", err);
+	return EXIT_REFUSED;
+}
