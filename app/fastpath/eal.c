@@ -2,8 +2,8 @@
 #include "eal.h"
 
 #include <ctype.h>
-#include <stdarg.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -92,7 +92,7 @@ static void add_memory(struct args *a, const struct config *c, const struct memo
 }
 
 int eal_start(const struct config *c, const struct memory_plan *m, const struct options *o,
-	      const char *lcores, uint32_t main_lcore, char err[CONFIG_ERROR_MAX])
+              const char *lcores, uint32_t main_lcore, char err[CONFIG_ERROR_MAX])
 {
 	static struct args a;
 	char prefix[128];
@@ -118,8 +118,8 @@ int eal_start(const struct config *c, const struct memory_plan *m, const struct 
 		add(&a, "%s", o->eal_argv[i]);
 	if (rte_eal_init(a.argc, a.argv) < 0) {
 		snprintf(err, CONFIG_ERROR_MAX,
-			 "rte_eal_init: %s (LOG_LEVEL=debug shows what EAL says)",
-			 rte_strerror(rte_errno));
+		         "rte_eal_init: %s (LOG_LEVEL=debug shows what EAL says)",
+		         rte_strerror(rte_errno));
 		return rte_errno != 0 ? -rte_errno : -EIO;
 	}
 	return 0;

@@ -79,7 +79,8 @@ static int check(struct engine *e, char err[CONFIG_ERROR_MAX])
 
 	if (ret < 0)
 		return ret;
-	ret = config_lcores(&e->config, e->lcore, &e->lcore_count, e->lcores, sizeof(e->lcores), err);
+	ret =
+	    config_lcores(&e->config, e->lcore, &e->lcore_count, e->lcores, sizeof(e->lcores), err);
 	for (uint32_t i = 0; ret == 0 && e->config.enable && i < e->config.port_count; i++)
 		ret = lock_check_port(&e->config.port[i], err);
 	return ret;
@@ -102,7 +103,7 @@ static int open_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
 	char paths[MEMORY_DIRS_MAX][PATH_MAX];
 	const char *dirs[MEMORY_DIRS_MAX + 1];
 	struct journal_recovery_options options = {
-		.memlog_dirs = dirs, .policy = e->config.damage, .log = on_recovery};
+	    .memlog_dirs = dirs, .policy = e->config.damage, .log = on_recovery};
 	int ret = journal_dir_open(&e->dir, e->config.journal_dir, JOURNAL_MAKE, err);
 
 	if (ret < 0)
@@ -112,7 +113,7 @@ static int open_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
 	ret = journal_recover(&e->dir, &options, &e->recovery, err);
 	if (ret == 0)
 		ret = journal_dir_begin(&e->dir, e->config.engine_id, e->config.worker_lcore_count,
-					err);
+		                        err);
 	for (uint32_t i = 0; ret == 0 && i < e->config.feed_count; i++) {
 		int id = journal_dir_feed_id(&e->dir, e->config.feed[i].name, err);
 		if (id < 0)
@@ -159,8 +160,8 @@ static int make_memlogs(struct engine *e, char err[CONFIG_ERROR_MAX])
 			return ret;
 		/* whole pages of it */
 		size_t size = f->zone->len & ~(size_t)(MEMLOG_HEADER_SIZE - 1);
-		ret = memlog_format(f->zone->addr, size, e->dir.uuid, i, e->dir.generation,
-				    next_seq);
+		ret =
+		    memlog_format(f->zone->addr, size, e->dir.uuid, i, e->dir.generation, next_seq);
 		if (ret == 0)
 			ret = memlog_attach(&e->memlog[i], f->zone->addr);
 		if (ret < 0) {
@@ -175,7 +176,7 @@ static int start_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
 {
 	for (uint32_t i = 0; i < e->config.worker_lcore_count; i++) {
 		int ret = journal_thread_start(&e->journal[i], &e->config, &e->dir, &e->memlog[i],
-					       i, on_durable, e, err);
+		                               i, on_durable, e, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -185,14 +186,14 @@ static int start_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
 static int start_control(struct engine *e, char err[CONFIG_ERROR_MAX])
 {
 	struct figures_inputs in = {
-		.config = &e->config,
-		.dataplane = &e->dataplane,
-		.journal = e->journal,
-		.memlogs = e->memlog,
-		.dir = &e->dir,
-		.ownership = e->ownership,
-		.huge_pages = memory_huge_name(&e->memory),
-		.start_ns = clock_realtime_ns(),
+	    .config = &e->config,
+	    .dataplane = &e->dataplane,
+	    .journal = e->journal,
+	    .memlogs = e->memlog,
+	    .dir = &e->dir,
+	    .ownership = e->ownership,
+	    .huge_pages = memory_huge_name(&e->memory),
+	    .start_ns = clock_realtime_ns(),
 	};
 	char warning[CONFIG_ERROR_MAX];
 	struct control *control;
@@ -206,7 +207,8 @@ static int start_control(struct engine *e, char err[CONFIG_ERROR_MAX])
 	if (warning[0] != '\0')
 		log_warning("%s", warning);
 	e->listen_fd = -1;
-	control = control_create(&e->config, e->figures, e->dataplane.ingress, e->ownership, fd, err);
+	control =
+	    control_create(&e->config, e->figures, e->dataplane.ingress, e->ownership, fd, err);
 	__atomic_store_n(&e->control, control, __ATOMIC_RELEASE);
 	return control != NULL ? 0 : -EIO;
 }
@@ -227,7 +229,7 @@ static int drop_privileges(struct engine *e, char err[CONFIG_ERROR_MAX])
 	bool xdp = false;
 
 	for (uint32_t i = 0; i < e->dataplane.port_count; i++)
-		xdp |= e->dataplane.port[i].loss == PORT_LOSS_XDP;
+		xdp |= port_needs_capabilities(&e->dataplane.port[i]);
 	return privileges_drop(xdp, err);
 }
 
@@ -241,7 +243,7 @@ static int boot(struct engine *e, char err[CONFIG_ERROR_MAX])
 	if ((e->ownership = ownership_create(&e->config, err)) == NULL)
 		return -ENOMEM;
 	if ((ret = dataplane_create(&e->dataplane, &e->config, e->lcore, e->lcore_count, e->feed_id,
-				    JOURNAL_FEED_HTTP, e->memlog, e->ownership, err)) < 0 ||
+	                            JOURNAL_FEED_HTTP, e->memlog, e->ownership, err)) < 0 ||
 	    (ret = start_journal(e, err)) < 0 || (ret = start_control(e, err)) < 0)
 		return ret;
 	start_telemetry(e);
@@ -258,14 +260,15 @@ static void log_ready(const struct engine *e)
 		const struct port *p = &e->dataplane.port[i];
 
 		log_info("port %s: %s, %u queues, loss %s, time from %s", p->config->name,
-			 p->config->device, p->queues,
-			 p->loss == PORT_LOSS_UNKNOWN ? "unknown" : "known",
-			 p->timestamps ? "the NIC" : "the TSC");
+		         p->config->device, p->queues,
+		         p->loss == PORT_LOSS_UNKNOWN ? "unknown" : "known",
+		         p->timestamps ? "the NIC" : "the TSC");
 	}
-	log_info("ready: engine %s, journal %s (%s), %u workers, hugepages %s, lcores %s, HTTP port %u",
-		 e->config.engine_id, e->config.journal_dir, e->dir.uuid_text,
-		 e->config.worker_lcore_count, memory_huge_name(&e->memory), e->lcores,
-		 control_port(e->control));
+	log_info(
+	    "ready: engine %s, journal %s (%s), %u workers, hugepages %s, lcores %s, HTTP port %u",
+	    e->config.engine_id, e->config.journal_dir, e->dir.uuid_text,
+	    e->config.worker_lcore_count, memory_huge_name(&e->memory), e->lcores,
+	    control_port(e->control));
 }
 
 static bool all_written(struct engine *e)
@@ -293,7 +296,8 @@ static bool wait_until(struct engine *e, bool (*is_so)(struct engine *), const c
 
 	while (!is_so(e)) {
 		if (control_step(e->control, DRAIN_STEP_MS) == CONTROL_FORCED) {
-			log_warning("second signal: not waiting for %s; the next start recovers it", what);
+			log_warning("second signal: not waiting for %s; the next start recovers it",
+			            what);
 			return false;
 		}
 		if (clock_steady_ns() > deadline) {
@@ -310,9 +314,10 @@ static void log_totals(struct engine *e)
 	uint64_t filtered = 0, dropped = 0;
 
 	for (int r = 0; r < REASON_COUNT; r++)
-		*(reason_table[r].kind == REASON_KIND_DROPPED ? &dropped : &filtered) += f->reason[r];
+		*(reason_table[r].kind == REASON_KIND_DROPPED ? &dropped : &filtered) +=
+		    f->reason[r];
 	log_info("stopped: %lu messages, %lu journaled, %lu filtered, %lu dropped, lag %lu",
-		 f->messages, f->journaled, filtered, dropped, f->lag);
+	         f->messages, f->journaled, filtered, dropped, f->lag);
 }
 
 /* Forward along the way of an event: no new input, rings empty, journal durable. Returns true when nothing
@@ -338,9 +343,12 @@ static bool drain(struct engine *e)
 /* in reverse; `clean`: everything is durable, so the memlogs may go */
 static bool unwind(struct engine *e, bool clean)
 {
+	char prefix[128];
+
 	dataplane_stop(&e->dataplane);
 	for (uint32_t i = 0; i < CONFIG_LCORES_MAX; i++)
-		if (e->journal[i].writer != NULL && journal_thread_close(&e->journal[i], !clean) < 0)
+		if (e->journal[i].writer != NULL &&
+		    journal_thread_close(&e->journal[i], !clean) < 0)
 			clean = false;
 	if (e->pdump)
 		rte_pdump_uninit();
@@ -354,8 +362,11 @@ static bool unwind(struct engine *e, bool clean)
 		memlog_detach(&e->memlog[i]);
 		memory_memlog_destroy(&e->memlog_file[i], clean);
 	}
-	if (e->eal)
+	if (e->eal) {
 		rte_eal_cleanup();
+		eal_file_prefix(&e->config, prefix, sizeof(prefix));
+		memory_reclaim(prefix);
+	}
 	if (e->dir_open)
 		journal_dir_close(&e->dir);
 	if (e->listen_fd >= 0)

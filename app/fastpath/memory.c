@@ -52,7 +52,7 @@ static size_t free_huge_bytes(size_t page)
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%zukB/free_hugepages",
-		 page / 1024);
+	         page / 1024);
 	if ((f = fopen(path, "r")) == NULL)
 		return 0;
 	if (fscanf(f, "%lu", &pages) != 1)
@@ -145,21 +145,23 @@ void memory_plan(struct memory_plan *m, const struct config *c, size_t eal_bytes
 	memset(m, 0, sizeof(*m));
 	m->eal_bytes = eal_bytes + EAL_OVERHEAD;
 	each_huge_mount(better_mount, &best);
-	size_t needed = best.page == 0 ? 0 :
-					 round_up(m->eal_bytes, best.page) +
-						 c->worker_lcore_count * round_up(wanted, best.page);
+	size_t needed = best.page == 0 ? 0
+	                               : round_up(m->eal_bytes, best.page) +
+	                                     c->worker_lcore_count * round_up(wanted, best.page);
 	if (eal_option(c, "no-huge")) {
 		snprintf(m->notice, sizeof(m->notice),
-			 "no-huge is set: ordinary pages, more TLB misses");
+		         "no-huge is set: ordinary pages, more TLB misses");
 	} else if (best.page == 0) {
 		snprintf(m->notice, sizeof(m->notice),
-			 "no hugepages: none are free on a mounted hugetlbfs; going on with ordinary pages "
-			 "(see hugepages.conf)");
+		         "no hugepages: none are free on a mounted hugetlbfs; going on with "
+		         "ordinary pages "
+		         "(see hugepages.conf)");
 	} else if (best.free < needed) {
 		snprintf(m->notice, sizeof(m->notice),
-			 "no hugepages: %zu MB are free in %.200s, %zu MB are needed; going on with ordinary pages "
-			 "(see hugepages.conf)",
-			 best.free / MIB, best.dir, (needed + MIB - 1) / MIB);
+		         "no hugepages: %zu MB are free in %.200s, %zu MB are needed; going on "
+		         "with ordinary pages "
+		         "(see hugepages.conf)",
+		         best.free / MIB, best.dir, (needed + MIB - 1) / MIB);
 	} else {
 		m->huge = true;
 		m->page_size = best.page;
@@ -194,7 +196,8 @@ static bool list_dir(const char *dir, size_t page, void *arg)
 	return ++l->count == MEMORY_DIRS_MAX - 1;
 }
 
-void memory_memlog_dirs(const char *dirs[MEMORY_DIRS_MAX + 1], char paths[MEMORY_DIRS_MAX][PATH_MAX])
+void memory_memlog_dirs(const char *dirs[MEMORY_DIRS_MAX + 1],
+                        char paths[MEMORY_DIRS_MAX][PATH_MAX])
 {
 	struct dir_list l = {.dirs = dirs, .paths = paths};
 
@@ -204,7 +207,7 @@ void memory_memlog_dirs(const char *dirs[MEMORY_DIRS_MAX + 1], char paths[MEMORY
 }
 
 static int fail(const struct memory_memlog *f, const char *call, int error,
-		char err[CONFIG_ERROR_MAX])
+                char err[CONFIG_ERROR_MAX])
 {
 	snprintf(err, CONFIG_ERROR_MAX, "memlog %.300s: %s: %s", f->path, call, strerror(error));
 	return -error;
@@ -219,8 +222,8 @@ static int map_file(struct memory_memlog *f, char err[CONFIG_ERROR_MAX])
 	/* all of it now: a page that is missing later would be a SIGBUS */
 	error = posix_fallocate(fd, 0, (off_t)f->bytes);
 	if (error == 0) {
-		f->base = mmap(NULL, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-			       fd, 0);
+		f->base =
+		    mmap(NULL, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
 		error = f->base == MAP_FAILED ? errno : 0;
 	}
 	close(fd);
@@ -233,7 +236,7 @@ static int map_file(struct memory_memlog *f, char err[CONFIG_ERROR_MAX])
 }
 
 static int give_to_heap(struct memory_memlog *f, size_t page, uint32_t shard,
-			char err[CONFIG_ERROR_MAX])
+                        char err[CONFIG_ERROR_MAX])
 {
 	char name[RTE_MEMZONE_NAMESIZE];
 	int socket;
@@ -241,14 +244,14 @@ static int give_to_heap(struct memory_memlog *f, size_t page, uint32_t shard,
 	if (rte_malloc_heap_create(MEMLOG_HEAP) < 0 && rte_errno != EEXIST)
 		return fail(f, "rte_malloc_heap_create", rte_errno, err);
 	if (rte_malloc_heap_memory_add(MEMLOG_HEAP, f->base, f->bytes, NULL,
-				       (unsigned int)(f->bytes / page), page) < 0)
+	                               (unsigned int)(f->bytes / page), page) < 0)
 		return fail(f, "rte_malloc_heap_memory_add", rte_errno, err);
 	f->in_heap = true;
 	socket = rte_malloc_heap_get_socket(MEMLOG_HEAP);
 	snprintf(name, sizeof(name), "memlog-%u", shard);
 	/* only this file has room in the heap: the others are reserved whole */
-	f->zone = rte_memzone_reserve_aligned(name, f->bytes - HEAP_OVERHEAD, socket, 0,
-					      ORDINARY_PAGE);
+	f->zone =
+	    rte_memzone_reserve_aligned(name, f->bytes - HEAP_OVERHEAD, socket, 0, ORDINARY_PAGE);
 	if (f->zone == NULL)
 		return fail(f, "rte_memzone_reserve_aligned", rte_errno, err);
 	if ((char *)f->zone->addr < (char *)f->base ||
@@ -258,7 +261,7 @@ static int give_to_heap(struct memory_memlog *f, size_t page, uint32_t shard,
 }
 
 int memory_memlog_create(struct memory_memlog *f, const struct memory_plan *m,
-			 const struct journal_dir *d, uint32_t shard, char err[CONFIG_ERROR_MAX])
+                         const struct journal_dir *d, uint32_t shard, char err[CONFIG_ERROR_MAX])
 {
 	int ret;
 

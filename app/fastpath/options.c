@@ -7,12 +7,12 @@
 #include <string.h>
 
 static const struct option long_options[] = {
-	{"config", required_argument, NULL, 'c'},
-	{"check-config", no_argument, NULL, 'n'},
-	{"version", no_argument, NULL, 'v'},
-	{"help", no_argument, NULL, 'h'},
-	{"help-markdown", no_argument, NULL, 'm'}, /* docs/configuration.md is made by it */
-	{0},
+    {"config", required_argument, NULL, 'c'},
+    {"check-config", no_argument, NULL, 'n'},
+    {"version", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},
+    {"help-markdown", no_argument, NULL, 'm'}, /* docs/configuration.md is made by it */
+    {0},
 };
 
 void options_help(void)
@@ -69,18 +69,18 @@ int options_parse(struct options *o, int argc, char **argv, char err[CONFIG_ERRO
 			break;
 		case ':':
 			snprintf(err, CONFIG_ERROR_MAX, "%.100s needs a value; see --help",
-				 argv[optind - 1]);
+			         argv[optind - 1]);
 			return -EINVAL;
 		default:
 			snprintf(err, CONFIG_ERROR_MAX,
-				 "unknown option %.100s; see --help (EAL options go before --)",
-				 argv[optind - 1]);
+			         "unknown option %.100s; see --help (EAL options go before --)",
+			         argv[optind - 1]);
 			return -EINVAL;
 		}
 	}
 	if (optind < argc) {
 		snprintf(err, CONFIG_ERROR_MAX, "unexpected argument %.100s; see --help",
-			 argv[optind]);
+		         argv[optind]);
 		return -EINVAL;
 	}
 	return 0;

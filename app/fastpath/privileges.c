@@ -18,8 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DROP_SIGNAL  (SIGRTMIN + 5)
-#define DEADLINE_MS  2000
+#define DROP_SIGNAL (SIGRTMIN + 5)
+#define DEADLINE_MS 2000
 
 static struct __user_cap_data_struct kept[_LINUX_CAPABILITY_U32S_3];
 static _Atomic int failures;
@@ -108,7 +108,7 @@ int privileges_drop(bool xdp, char err[CONFIG_ERROR_MAX])
 		nanosleep(&pause, NULL);
 	if (left != 0 || atomic_load(&failures) != 0) {
 		snprintf(err, CONFIG_ERROR_MAX,
-			 "capabilities: could not be dropped in every thread (%d left)", left);
+		         "capabilities: could not be dropped in every thread (%d left)", left);
 		return -EPERM;
 	}
 	return 0;

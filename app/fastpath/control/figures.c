@@ -12,8 +12,8 @@
 #include "control/telemetry.h"
 #include "event/hash.h"
 
-#define SLOTS       (FIGURES_WINDOW_S + 1)
-#define FRESH_NS    100000000ull /* figures younger than this are not gathered again */
+#define SLOTS    (FIGURES_WINDOW_S + 1)
+#define FRESH_NS 100000000ull /* figures younger than this are not gathered again */
 
 /* what a window needs of one moment */
 struct moment {
@@ -80,16 +80,16 @@ static void gather_port(const struct dataplane *d, uint32_t i, struct port_figur
 
 	port_counts_read(p, &counts);
 	*out = (struct port_figures){
-		.name = p->config->name,
-		.device = p->config->device,
-		.driver = p->driver,
-		.link_up = counts.link_up,
-		.loss_known = counts.loss_known,
-		.checksum_offload = (p->offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM) != 0,
-		.rss_offload = p->rss,
-		.timestamp_offload = p->timestamps,
-		.rx_queues = p->queues,
-		.seen = counts.seen,
+	    .name = p->config->name,
+	    .device = p->config->device,
+	    .driver = p->driver,
+	    .link_up = counts.link_up,
+	    .loss_known = counts.loss_known,
+	    .checksum_offload = (p->offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM) != 0,
+	    .rss_offload = p->rss,
+	    .timestamp_offload = p->timestamps,
+	    .rx_queues = p->queues,
+	    .seen = counts.seen,
 	};
 	out->reason[REASON_NIC_MISSED] = counts.missed;
 	out->reason[REASON_NO_MBUF] = counts.no_mbuf;
@@ -129,7 +129,7 @@ static void gather_feeds(const struct figures_source *s, struct figures *f)
 		struct feed_figures *out = &f->feed[i];
 
 		*out = (struct feed_figures){.name = c->feed[i].name,
-					     .port = c->port[c->feed[i].port].name};
+		                             .port = c->port[c->feed[i].port].name};
 		for (uint32_t t = 0; t < d->rx_count; t++) {
 			const struct rx_feed_counters *in = &d->rx[t]->feed_counters[i];
 			uint64_t last = counter_read(&in->last_rx_ns);
@@ -142,11 +142,11 @@ static void gather_feeds(const struct figures_source *s, struct figures *f)
 		}
 	}
 	f->feed[c->feed_count] = (struct feed_figures){
-		.name = "http",
-		.port = "",
-		.messages = counter_read(&d->ingress->messages),
-		.bytes = counter_read(&d->ingress->bytes),
-		.last_rx_ns = counter_read(&d->ingress->last_rx_ns),
+	    .name = "http",
+	    .port = "",
+	    .messages = counter_read(&d->ingress->messages),
+	    .bytes = counter_read(&d->ingress->bytes),
+	    .last_rx_ns = counter_read(&d->ingress->last_rx_ns),
 	};
 }
 
@@ -167,7 +167,7 @@ static void gather_lcores(struct figures_source *s, struct figures *f)
 	const struct dataplane *d = s->in.dataplane;
 	/* young engines: over what there is */
 	const struct moment *then =
-		moment_ago(s, s->ticks < FIGURES_WINDOW_S ? s->ticks : FIGURES_WINDOW_S);
+	    moment_ago(s, s->ticks < FIGURES_WINDOW_S ? s->ticks : FIGURES_WINDOW_S);
 	uint64_t tsc = rte_rdtsc();
 
 	f->lcore_count = d->lcore_count;
@@ -176,19 +176,19 @@ static void gather_lcores(struct figures_source *s, struct figures *f)
 		uint64_t busy = counter_read(&l->busy_tsc);
 
 		f->lcore[i] = (struct lcore_figures){
-			.id = l->id,
-			.cpu = l->cpu,
-			.rx = l->rx != NULL,
-			.worker = l->worker != NULL,
-			.polls = counter_read(&l->polls),
-			.empty_polls = counter_read(&l->empty_polls),
-			.longest_gap_ns = longest_gap_ns(l),
-			.moving = clock_duration_ns(counter_read(&l->last_poll_tsc), tsc) <
-				  CLOCK_NS_PER_S,
+		    .id = l->id,
+		    .cpu = l->cpu,
+		    .rx = l->rx != NULL,
+		    .worker = l->worker != NULL,
+		    .polls = counter_read(&l->polls),
+		    .empty_polls = counter_read(&l->empty_polls),
+		    .longest_gap_ns = longest_gap_ns(l),
+		    .moving =
+		        clock_duration_ns(counter_read(&l->last_poll_tsc), tsc) < CLOCK_NS_PER_S,
 		};
 		if (s->ticks > 0 && tsc > then->tsc && busy >= then->busy_tsc[i])
 			f->lcore[i].busy_ratio =
-				(double)(busy - then->busy_tsc[i]) / (double)(tsc - then->tsc);
+			    (double)(busy - then->busy_tsc[i]) / (double)(tsc - then->tsc);
 	}
 }
 
@@ -219,20 +219,20 @@ static void gather_shard(const struct figures_source *s, uint32_t i, struct shar
 	const struct journal_writer_status *j = journal_writer_status(s->in.journal[i].writer);
 
 	*out = (struct shard_figures){
-		.durable_seq = atomic_load(&j->durable_seq), /* first: it never passes the others */
-		.written_seq = atomic_load(&j->written_seq),
-		.journaled = counter_read(&w->journaled),
-		.last_seq = counter_read(&w->last_seq),
-		.first_seq = atomic_load(&j->first_seq),
-		.bytes = atomic_load(&j->bytes),
-		.segments = atomic_load(&j->segments),
-		.syncs = atomic_load(&j->syncs),
-		.errors = atomic_load(&j->errors),
-		.failing = atomic_load(&j->failing),
-		.memlog_used = memlog_used(&s->in.memlogs[i]),
-		.memlog_size = s->in.memlogs[i].capacity,
-		.keys = counter_read(&w->keys.keys),
-		.keys_untracked = counter_read(&w->keys.untracked),
+	    .durable_seq = atomic_load(&j->durable_seq), /* first: it never passes the others */
+	    .written_seq = atomic_load(&j->written_seq),
+	    .journaled = counter_read(&w->journaled),
+	    .last_seq = counter_read(&w->last_seq),
+	    .first_seq = atomic_load(&j->first_seq),
+	    .bytes = atomic_load(&j->bytes),
+	    .segments = atomic_load(&j->segments),
+	    .syncs = atomic_load(&j->syncs),
+	    .errors = atomic_load(&j->errors),
+	    .failing = atomic_load(&j->failing),
+	    .memlog_used = memlog_used(&s->in.memlogs[i]),
+	    .memlog_size = s->in.memlogs[i].capacity,
+	    .keys = counter_read(&w->keys.keys),
+	    .keys_untracked = counter_read(&w->keys.untracked),
 	};
 	out->lag = out->last_seq > out->durable_seq ? out->last_seq - out->durable_seq : 0;
 }
@@ -302,7 +302,7 @@ static void gather_latencies(struct figures_source *s, struct figures *f)
 	for (int i = 0; i < LATENCY_COUNT; i++) {
 		f->latency[i].total = total[i];
 		histogram_difference(&f->latency[i].window, &total[i],
-				     then != NULL ? &then->latency[i] : &nothing);
+		                     then != NULL ? &then->latency[i] : &nothing);
 	}
 }
 
@@ -313,8 +313,7 @@ static void gather_windows(struct figures_source *s, struct figures *f)
 
 	for (int r = 0; r < REASON_COUNT; r++)
 		f->reason_window[r] = f->reason[r] - (then != NULL ? then->reason[r] : 0);
-	f->journal_errors_window =
-		f->journal_errors - (then != NULL ? then->journal_errors : 0);
+	f->journal_errors_window = f->journal_errors - (then != NULL ? then->journal_errors : 0);
 	if (second != NULL && rte_rdtsc() > second->tsc) {
 		uint64_t ns = clock_duration_ns(second->tsc, rte_rdtsc());
 		f->events_per_s = (f->journaled - second->journaled) * CLOCK_NS_PER_S / (ns + 1);
@@ -398,7 +397,7 @@ void figures_key(struct figures_source *s, const void *key, uint32_t len, struct
 
 	*out = (struct key_figures){.shard = shard};
 	out->seen = keytable_find(&s->in.dataplane->worker[shard]->keys, key, len, hash,
-				  &out->count, &out->last_seq);
+	                          &out->count, &out->last_seq);
 }
 
 uint64_t figures_durable_seq(const struct figures_source *s, uint32_t shard)

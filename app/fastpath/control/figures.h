@@ -13,17 +13,17 @@
 #include "metrics/histogram.h"
 #include "metrics/reasons.h"
 
-#define FIGURES_WINDOW_S 10
+#define FIGURES_WINDOW_S  10
 #define FIGURES_RINGS_MAX ((CONFIG_LCORES_MAX + 1) * CONFIG_LCORES_MAX)
 
 struct port_figures {
 	const char *name, *device, *driver;
 	bool link_up;
-	bool loss_known;        /* false: the driver cannot tell; shown as "unknown", never as 0 */
+	bool loss_known; /* false: the driver cannot tell; shown as "unknown", never as 0 */
 	bool checksum_offload, rss_offload, timestamp_offload;
 	uint32_t rx_queues;
-	uint64_t seen;          /* frames, by the device's or kernel's own count, losses included */
-	uint64_t decoded;       /* frames whose datagram went to a feed */
+	uint64_t seen;    /* frames, by the device's or kernel's own count, losses included */
+	uint64_t decoded; /* frames whose datagram went to a feed */
 	uint64_t to_host;
 	uint64_t reason[REASON_COUNT]; /* the frame reasons */
 	uint64_t bytes;
@@ -38,7 +38,7 @@ struct feed_figures {
 struct lcore_figures {
 	uint32_t id, cpu;
 	bool rx, worker;
-	double busy_ratio;      /* 0..1 over the last 10 s: time in polls that found work */
+	double busy_ratio; /* 0..1 over the last 10 s: time in polls that found work */
 	uint64_t polls, empty_polls;
 	uint64_t longest_gap_ns; /* between two polls, in the last 10 s, naps not counted */
 	bool moving;             /* polled within the last second */
@@ -51,12 +51,12 @@ struct ring_figures {
 };
 
 struct shard_figures {
-	uint64_t journaled;   /* events published in the memlog by this process */
-	uint64_t last_seq;    /* last sequence number published */
+	uint64_t journaled; /* events published in the memlog by this process */
+	uint64_t last_seq;  /* last sequence number published */
 	uint64_t written_seq, durable_seq, first_seq;
-	uint64_t lag;         /* last_seq - durable_seq */
+	uint64_t lag; /* last_seq - durable_seq */
 	uint64_t bytes, segments, syncs, errors;
-	int failing;          /* errno, 0: well */
+	int failing; /* errno, 0: well */
 	uint64_t memlog_used, memlog_size;
 	uint64_t keys, keys_untracked;
 };
@@ -82,13 +82,13 @@ struct latency_figures {
 struct figures {
 	uint64_t now_ns, start_ns; /* since the epoch */
 	const char *engine_id, *journal_uuid, *version;
-	const char *huge_pages;    /* "2M", "1G", "none" */
-	uint64_t messages;         /* from decoded datagrams and POST */
+	const char *huge_pages; /* "2M", "1G", "none" */
+	uint64_t messages;      /* from decoded datagrams and POST */
 	uint64_t journaled;
-	uint64_t reason[REASON_COUNT]; /* all ports, tasks and workers together */
+	uint64_t reason[REASON_COUNT];        /* all ports, tasks and workers together */
 	uint64_t reason_window[REASON_COUNT]; /* of which in the last 10 s */
 	uint64_t journal_errors, journal_errors_window;
-	uint64_t lag; /* all shards */
+	uint64_t lag;          /* all shards */
 	uint64_t events_per_s; /* journaled, over the last second */
 	uint64_t disk_free_bytes, disk_size_bytes;
 	bool ports_up, recovered, ownership_known, draining;

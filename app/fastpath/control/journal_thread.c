@@ -11,13 +11,13 @@
 #include "clock.h"
 #include "log.h"
 
-#define GROUP_BYTES      (4u << 20)
-#define NAP_ACTIVE_NS    100000u
-#define NAP_IDLE_NS      2000000u
-#define NAP_FAULT_NS     10000000u
-#define ACTIVE_FOR_NS    CLOCK_NS_PER_S
-#define RETAIN_EVERY_NS  CLOCK_NS_PER_S
-#define GB               1e9
+#define GROUP_BYTES     (4u << 20)
+#define NAP_ACTIVE_NS   100000u
+#define NAP_IDLE_NS     2000000u
+#define NAP_FAULT_NS    10000000u
+#define ACTIVE_FOR_NS   CLOCK_NS_PER_S
+#define RETAIN_EVERY_NS CLOCK_NS_PER_S
+#define GB              1e9
 
 static struct journal_io io; /* the system's, with the data plane's clock */
 
@@ -62,7 +62,7 @@ static void retain(struct journal_thread *t)
 		log_info("journal: removed %d old segment files (retain_gb)", ret);
 	else if (ret < 0)
 		log_error("journal %s: cannot remove old segments: %s", t->dir->path,
-			  strerror(-ret));
+		          strerror(-ret));
 }
 
 static void *thread_main(void *arg)
@@ -98,20 +98,20 @@ static void *thread_main(void *arg)
 }
 
 int journal_thread_start(struct journal_thread *t, const struct config *c, struct journal_dir *dir,
-			 struct memlog *memlog, uint32_t shard, void (*wake)(void *arg), void *arg,
-			 char err[CONFIG_ERROR_MAX])
+                         struct memlog *memlog, uint32_t shard, void (*wake)(void *arg), void *arg,
+                         char err[CONFIG_ERROR_MAX])
 {
 	char name[RTE_MAX_THREAD_NAME_LEN];
 	struct journal_writer_options options = {
-		.sync = c->sync,
-		.segment_bytes = (uint64_t)c->segment_mb << 20,
-		.group_bytes = GROUP_BYTES,
-		.discard = c->store == CONFIG_STORE_MEMORY,
-		.io = &io,
-		.on_written = on_written,
-		.on_durable = on_durable,
-		.log = on_log,
-		.arg = t,
+	    .sync = c->sync,
+	    .segment_bytes = (uint64_t)c->segment_mb << 20,
+	    .group_bytes = GROUP_BYTES,
+	    .discard = c->store == CONFIG_STORE_MEMORY,
+	    .io = &io,
+	    .on_written = on_written,
+	    .on_durable = on_durable,
+	    .log = on_log,
+	    .arg = t,
 	};
 	int ret;
 
@@ -129,7 +129,7 @@ int journal_thread_start(struct journal_thread *t, const struct config *c, struc
 	ret = rte_ctrl_thread_create(&t->thread, name, NULL, thread_main, t);
 	if (ret != 0) {
 		snprintf(err, CONFIG_ERROR_MAX, "journal thread %u: %s", shard,
-			 strerror(ret < 0 ? -ret : ret));
+		         strerror(ret < 0 ? -ret : ret));
 		return ret < 0 ? ret : -ret;
 	}
 	t->running = true;

@@ -28,8 +28,8 @@ struct journal_thread {
 
 /* memlog's first record has sequence number memlog->next_seq. Returns 0 or -errno with err set. */
 int journal_thread_start(struct journal_thread *t, const struct config *c, struct journal_dir *dir,
-			 struct memlog *memlog, uint32_t shard, void (*on_durable)(void *arg),
-			 void *arg, char err[CONFIG_ERROR_MAX]);
+                         struct memlog *memlog, uint32_t shard, void (*on_durable)(void *arg),
+                         void *arg, char err[CONFIG_ERROR_MAX]);
 /* Ask it to end when all that is published is durable; then poll `done`. */
 void journal_thread_finish(struct journal_thread *t);
 /* Join and close. force: do not wait for the disk any longer. Returns 0 when everything is durable and

@@ -33,7 +33,7 @@ static int load_static(struct ownership *o, const struct config *c)
 	for (uint32_t i = 0; i < c->owned_key_count; i++) {
 		o->sorted[i] = c->owned_keys[i];
 		keys[i] = (struct ownership_key){.data = (const uint8_t *)c->owned_keys[i],
-						 .len = (uint8_t)strlen(c->owned_keys[i])};
+		                                 .len = (uint8_t)strlen(c->owned_keys[i])};
 	}
 	o->count = c->owned_key_count;
 	qsort(o->sorted, o->count, sizeof(*o->sorted), by_name);
@@ -54,7 +54,7 @@ struct ownership *ownership_create(const struct config *c, char err[CONFIG_ERROR
 	}
 	if (ret < 0) {
 		snprintf(err, CONFIG_ERROR_MAX, "ownership: %u keys: %s", c->owned_key_count,
-			 strerror(-ret));
+		         strerror(-ret));
 		ownership_destroy(o);
 		return NULL;
 	}
@@ -87,7 +87,7 @@ bool ownership_owns(const struct ownership *o, const void *key, uint32_t len)
 }
 
 void ownership_owner(const struct ownership *o, const void *key, uint32_t len, const char **engine,
-		     const char **url)
+                     const char **url)
 {
 	/* a static set says what is ours, not whose the rest is */
 	(void)o;

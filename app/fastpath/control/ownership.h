@@ -23,7 +23,7 @@ bool ownership_known(const struct ownership *o); /* false: not ready */
 bool ownership_owns(const struct ownership *o, const void *key, uint32_t len);
 /* engine id of the owner of a key that is not ours and its URL, each NULL when unknown; borrowed */
 void ownership_owner(const struct ownership *o, const void *key, uint32_t len, const char **engine,
-		     const char **url);
+                     const char **url);
 const char *ownership_mode_name(const struct ownership *o); /* "all", "static" */
 uint64_t ownership_key_count(const struct ownership *o);    /* 0 for all */
 /* the i-th owned key in sorted order; false past the end */

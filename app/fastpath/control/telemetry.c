@@ -38,12 +38,12 @@ static int stats(const char *cmd, const char *params, struct rte_tel_data *d)
 static int latency(const char *cmd, const char *params, struct rte_tel_data *d)
 {
 	static const char *const names[LATENCY_COUNT][4] = {
-		[LATENCY_PUBLISH] = {"publish_p50_ns", "publish_p99_ns", "publish_p999_ns",
-				     "publish_max_ns"},
-		[LATENCY_PROCESS] = {"process_p50_ns", "process_p99_ns", "process_p999_ns",
-				     "process_max_ns"},
-		[LATENCY_WRITE] = {"write_p50_ns", "write_p99_ns", "write_p999_ns", "write_max_ns"},
-		[LATENCY_SYNC] = {"sync_p50_ns", "sync_p99_ns", "sync_p999_ns", "sync_max_ns"},
+	    [LATENCY_PUBLISH] = {"publish_p50_ns", "publish_p99_ns", "publish_p999_ns",
+	                         "publish_max_ns"},
+	    [LATENCY_PROCESS] = {"process_p50_ns", "process_p99_ns", "process_p999_ns",
+	                         "process_max_ns"},
+	    [LATENCY_WRITE] = {"write_p50_ns", "write_p99_ns", "write_p999_ns", "write_max_ns"},
+	    [LATENCY_SYNC] = {"sync_p50_ns", "sync_p99_ns", "sync_p999_ns", "sync_max_ns"},
 	};
 	static const double quantiles[3] = {0.5, 0.99, 0.999};
 
@@ -54,7 +54,7 @@ static int latency(const char *cmd, const char *params, struct rte_tel_data *d)
 	for (int l = 0; l < LATENCY_COUNT; l++) {
 		for (int q = 0; q < 3; q++)
 			add_u64(d, names[l][q],
-				histogram_quantile(&copy->latency[l].window, quantiles[q]));
+			        histogram_quantile(&copy->latency[l].window, quantiles[q]));
 		add_u64(d, names[l][3], copy->latency[l].window.max);
 	}
 	pthread_mutex_unlock(&lock);
@@ -63,7 +63,7 @@ static int latency(const char *cmd, const char *params, struct rte_tel_data *d)
 
 /* an array of dicts, one for each thing; `fill` writes the i-th */
 static int list(struct rte_tel_data *d, uint32_t count,
-		void (*fill)(struct rte_tel_data *item, uint32_t i))
+                void (*fill)(struct rte_tel_data *item, uint32_t i))
 {
 	rte_tel_data_start_array(d, RTE_TEL_CONTAINER);
 	pthread_mutex_lock(&lock);
@@ -148,11 +148,11 @@ int telemetry_init(void)
 		telemetry_cb fn;
 		const char *help;
 	} commands[] = {
-		{"/fastpath/stats", stats, "Messages, events and every reason. No parameters"},
-		{"/fastpath/latency", latency, "Latencies of the last 10 s. No parameters"},
-		{"/fastpath/lcores", lcores, "Busy ratio, polls, longest gap. No parameters"},
-		{"/fastpath/ports", ports, "Frames of each port by their fate. No parameters"},
-		{"/fastpath/shards", shards, "Journal of each worker. No parameters"},
+	    {"/fastpath/stats", stats, "Messages, events and every reason. No parameters"},
+	    {"/fastpath/latency", latency, "Latencies of the last 10 s. No parameters"},
+	    {"/fastpath/lcores", lcores, "Busy ratio, polls, longest gap. No parameters"},
+	    {"/fastpath/ports", ports, "Frames of each port by their fate. No parameters"},
+	    {"/fastpath/shards", shards, "Journal of each worker. No parameters"},
 	};
 
 	copy = calloc(1, sizeof(*copy));
@@ -161,7 +161,7 @@ int telemetry_init(void)
 	copy->engine_id = "";
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		int ret = rte_telemetry_register_cmd(commands[i].command, commands[i].fn,
-						     commands[i].help);
+		                                     commands[i].help);
 		if (ret < 0)
 			return ret;
 	}

@@ -26,38 +26,36 @@ size_t dataplane_memory(const struct config *c)
 		bytes += (size_t)port_mbufs(c, &c->port[i]) * (port_mbuf_bytes(&c->port[i]) + 64);
 	bytes += (size_t)c->worker_lcore_count * (c->rx_lcore_count + 1) * ring;
 	bytes += (size_t)c->worker_lcore_count *
-		 (sizeof(struct worker) + sizeof(struct histogram) + c->key_slots * key_slot);
-	bytes += (size_t)c->rx_lcore_count *
-		 (sizeof(struct rx_task) + sizeof(struct histogram) +
-		  c->worker_lcore_count * sizeof(struct rx_stage));
+	         (sizeof(struct worker) + sizeof(struct histogram) + c->key_slots * key_slot);
+	bytes += (size_t)c->rx_lcore_count * (sizeof(struct rx_task) + sizeof(struct histogram) +
+	                                      c->worker_lcore_count * sizeof(struct rx_stage));
 	return bytes;
 }
 
 static int no_memory(char err[CONFIG_ERROR_MAX], const char *what)
 {
 	snprintf(err, CONFIG_ERROR_MAX,
-		 "%s: %s: reserve more hugepages, or lower mbufs, ring_size or key_slots", what,
-		 rte_strerror(rte_errno != 0 ? rte_errno : ENOMEM));
+	         "%s: %s: reserve more hugepages, or lower mbufs, ring_size or key_slots", what,
+	         rte_strerror(rte_errno != 0 ? rte_errno : ENOMEM));
 	return -ENOMEM;
 }
 
 static void *zmalloc(const char *name, size_t bytes, uint32_t lcore)
 {
 	return rte_zmalloc_socket(name, bytes, RTE_CACHE_LINE_SIZE,
-				  (int)rte_lcore_to_socket_id(lcore));
+	                          (int)rte_lcore_to_socket_id(lcore));
 }
 
 /* producer: an RX task's index, or rx_count for the ingress */
 static int add_ring(struct dataplane *d, struct worker *w, uint32_t producer, uint32_t lcore,
-		    char err[CONFIG_ERROR_MAX])
+                    char err[CONFIG_ERROR_MAX])
 {
 	char name[RTE_RING_NAMESIZE];
 
 	snprintf(name, sizeof(name), RING_NAME, producer, w->shard);
-	w->ring[producer].ring =
-		rte_ring_create_elem(name, sizeof(struct event_desc), d->config->ring_size,
-				     (int)rte_lcore_to_socket_id(lcore),
-				     RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
+	w->ring[producer].ring = rte_ring_create_elem(
+	    name, sizeof(struct event_desc), d->config->ring_size,
+	    (int)rte_lcore_to_socket_id(lcore), RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
 	if (w->ring[producer].ring == NULL)
 		return no_memory(err, "rte_ring_create_elem");
 	w->ring_count = producer + 1;
@@ -65,7 +63,7 @@ static int add_ring(struct dataplane *d, struct worker *w, uint32_t producer, ui
 }
 
 static int make_worker(struct dataplane *d, uint32_t i, struct memlog *memlog,
-		       char err[CONFIG_ERROR_MAX])
+                       char err[CONFIG_ERROR_MAX])
 {
 	uint32_t lcore = d->config->worker_lcore[i];
 	struct worker *w = zmalloc("worker", sizeof(*w), lcore);
@@ -79,9 +77,8 @@ static int make_worker(struct dataplane *d, uint32_t i, struct memlog *memlog,
 	w->memlog = memlog;
 	counter_set(&w->last_seq, memlog->next_seq - 1);
 	w->process = zmalloc("process", sizeof(*w->process), lcore);
-	if (w->process == NULL ||
-	    keytable_init(&w->keys, "keys", d->config->key_slots,
-			  (int)rte_lcore_to_socket_id(lcore)) < 0)
+	if (w->process == NULL || keytable_init(&w->keys, "keys", d->config->key_slots,
+	                                        (int)rte_lcore_to_socket_id(lcore)) < 0)
 		return no_memory(err, "worker tables");
 	for (uint32_t producer = 0; producer <= d->rx_count; producer++)
 		if ((ret = add_ring(d, w, producer, lcore, err)) < 0)
@@ -90,7 +87,7 @@ static int make_worker(struct dataplane *d, uint32_t i, struct memlog *memlog,
 }
 
 static int make_rx_task(struct dataplane *d, uint32_t i, const struct ownership *ownership,
-			char err[CONFIG_ERROR_MAX])
+                        char err[CONFIG_ERROR_MAX])
 {
 	const struct config *c = d->config;
 	uint32_t lcore = c->rx_lcore[i];
@@ -107,7 +104,7 @@ static int make_rx_task(struct dataplane *d, uint32_t i, const struct ownership 
 	t->worker_count = c->worker_lcore_count;
 	t->stage = zmalloc("stage", c->worker_lcore_count * sizeof(*t->stage), lcore);
 	t->feed_counters =
-		zmalloc("feeds", RTE_MAX(c->feed_count, 1u) * sizeof(*t->feed_counters), lcore);
+	    zmalloc("feeds", RTE_MAX(c->feed_count, 1u) * sizeof(*t->feed_counters), lcore);
 	t->publish = zmalloc("publish", sizeof(*t->publish), lcore);
 	if (t->stage == NULL || t->feed_counters == NULL || t->publish == NULL)
 		return no_memory(err, "rx task");
@@ -117,9 +114,9 @@ static int make_rx_task(struct dataplane *d, uint32_t i, const struct ownership 
 static int make_feeds(struct dataplane *d, const uint16_t *feed_ids, char err[CONFIG_ERROR_MAX])
 {
 	static const enum feed_codec_type types[] = {
-		[CONFIG_CODEC_KEYED] = FEED_CODEC_KEYED,
-		[CONFIG_CODEC_JSON] = FEED_CODEC_JSON,
-		[CONFIG_CODEC_FIXED] = FEED_CODEC_FIXED,
+	    [CONFIG_CODEC_KEYED] = FEED_CODEC_KEYED,
+	    [CONFIG_CODEC_JSON] = FEED_CODEC_JSON,
+	    [CONFIG_CODEC_FIXED] = FEED_CODEC_FIXED,
 	};
 
 	for (uint32_t i = 0; i < d->config->feed_count; i++) {
@@ -132,7 +129,7 @@ static int make_feeds(struct dataplane *d, const uint16_t *feed_ids, char err[CO
 		d->feed[i].journal_id = feed_ids[i];
 		if (feed_codec_init(&d->feed[i].codec, types[f->codec], name, len) < 0) {
 			snprintf(err, CONFIG_ERROR_MAX, "feed %s: its key or key_field is unusable",
-				 f->name);
+			         f->name);
 			return -EINVAL;
 		}
 	}
@@ -149,9 +146,9 @@ static uint32_t groups_of_port(const struct config *c, uint32_t port, struct net
 		if (f->port != port)
 			continue;
 		groups[n] = (struct net_group){.family = f->group.family,
-					       .udp_port = f->udp_port,
-					       .vlan = f->vlan,
-					       .feed = (uint16_t)i};
+		                               .udp_port = f->udp_port,
+		                               .vlan = f->vlan,
+		                               .feed = (uint16_t)i};
 		memcpy(groups[n].address, f->group.bytes, sizeof(groups[n].address));
 		n++;
 	}
@@ -172,9 +169,10 @@ static int open_ports(struct dataplane *d, char err[CONFIG_ERROR_MAX])
 
 	if (c->port_count < d->rx_count) {
 		snprintf(err, CONFIG_ERROR_MAX,
-			 "dataplane.rx_lcores names %u lcores for %u ports: all queues of a port are polled by "
-			 "one lcore, so that a feed keeps its order; name at most %u",
-			 d->rx_count, c->port_count, c->port_count);
+		         "dataplane.rx_lcores names %u lcores for %u ports: all queues of a port "
+		         "are polled by "
+		         "one lcore, so that a feed keeps its order; name at most %u",
+		         d->rx_count, c->port_count, c->port_count);
 		return -EINVAL;
 	}
 	for (uint32_t i = 0; i < c->port_count; i++) {
@@ -190,7 +188,7 @@ static int open_ports(struct dataplane *d, char err[CONFIG_ERROR_MAX])
 }
 
 static struct lcore *lcore_of(struct dataplane *d, uint32_t id, const struct config_lcore *lcores,
-			      uint32_t lcore_count)
+                              uint32_t lcore_count)
 {
 	for (uint32_t i = 0; i < d->lcore_count; i++)
 		if (d->lcore[i]->id == id)
@@ -210,7 +208,7 @@ static struct lcore *lcore_of(struct dataplane *d, uint32_t id, const struct con
 }
 
 static int make_lcores(struct dataplane *d, const struct config_lcore *lcores, uint32_t lcore_count,
-		       char err[CONFIG_ERROR_MAX])
+                       char err[CONFIG_ERROR_MAX])
 {
 	struct lcore *l;
 
@@ -235,9 +233,9 @@ static void wire(struct dataplane *d)
 }
 
 int dataplane_create(struct dataplane *d, const struct config *c, const struct config_lcore *lcores,
-		     uint32_t lcore_count, const uint16_t *feed_ids, uint16_t http_feed_id,
-		     struct memlog *memlogs, const struct ownership *ownership,
-		     char err[CONFIG_ERROR_MAX])
+                     uint32_t lcore_count, const uint16_t *feed_ids, uint16_t http_feed_id,
+                     struct memlog *memlogs, const struct ownership *ownership,
+                     char err[CONFIG_ERROR_MAX])
 {
 	int ret;
 
@@ -270,7 +268,7 @@ int dataplane_start(struct dataplane *d, char err[CONFIG_ERROR_MAX])
 		int ret = rte_eal_remote_launch(lcore_main, d->lcore[i], d->lcore[i]->id);
 		if (ret < 0) {
 			snprintf(err, CONFIG_ERROR_MAX, "rte_eal_remote_launch: lcore %u: %s",
-				 d->lcore[i]->id, rte_strerror(-ret));
+			         d->lcore[i]->id, rte_strerror(-ret));
 			return ret;
 		}
 	}

@@ -32,9 +32,9 @@ size_t dataplane_memory(const struct config *c);
 /* Build everything and open the ports; nothing polls yet. feed_ids: journal id of each config feed;
  * memlogs: one a worker, attached. Returns 0, or -errno with err set; destroy in both cases. */
 int dataplane_create(struct dataplane *d, const struct config *c, const struct config_lcore *lcores,
-		     uint32_t lcore_count, const uint16_t *feed_ids, uint16_t http_feed_id,
-		     struct memlog *memlogs, const struct ownership *ownership,
-		     char err[CONFIG_ERROR_MAX]);
+                     uint32_t lcore_count, const uint16_t *feed_ids, uint16_t http_feed_id,
+                     struct memlog *memlogs, const struct ownership *ownership,
+                     char err[CONFIG_ERROR_MAX]);
 /* Launch the lcores. 0 or -errno */
 int dataplane_start(struct dataplane *d, char err[CONFIG_ERROR_MAX]);
 /* Control thread, once a second: clocks and gap windows. */

@@ -66,8 +66,8 @@ static int free_slot(struct ingress_shard *s)
 }
 
 static struct event_desc fill(const struct ingress *in, struct ingress_slot *slot, const void *key,
-			      uint32_t key_len, const void *payload, uint32_t payload_len,
-			      uint32_t hash)
+                              uint32_t key_len, const void *payload, uint32_t payload_len,
+                              uint32_t hash)
 {
 	memset(&slot->source, 0, sizeof(slot->source));
 	slot->source.rx_tsc = rte_rdtsc();
@@ -78,19 +78,19 @@ static struct event_desc fill(const struct ingress *in, struct ingress_slot *slo
 	memcpy(slot->source.key_copy, key, key_len);
 	memcpy(slot->payload, payload, payload_len);
 	return (struct event_desc){
-		.source = &slot->source,
-		.key_hash = hash,
-		.key_offset = offsetof(struct event_source, key_copy),
-		.key_len = (uint8_t)key_len,
-		.payload_offset = offsetof(struct ingress_slot, payload) -
-				  offsetof(struct ingress_slot, source),
-		.payload_len = (uint16_t)payload_len,
-		.type = JOURNAL_EVENT,
+	    .source = &slot->source,
+	    .key_hash = hash,
+	    .key_offset = offsetof(struct event_source, key_copy),
+	    .key_len = (uint8_t)key_len,
+	    .payload_offset =
+	        offsetof(struct ingress_slot, payload) - offsetof(struct ingress_slot, source),
+	    .payload_len = (uint16_t)payload_len,
+	    .type = JOURNAL_EVENT,
 	};
 }
 
 int ingress_submit(struct ingress *in, const void *key, uint32_t key_len, const void *payload,
-		   uint32_t payload_len, struct ingress_ticket *ticket)
+                   uint32_t payload_len, struct ingress_ticket *ticket)
 {
 	uint32_t hash = event_key_hash(key, key_len);
 	uint32_t shard = event_key_worker(hash, in->shard_count);
@@ -101,8 +101,7 @@ int ingress_submit(struct ingress *in, const void *key, uint32_t key_len, const 
 	counter_add(&in->bytes, payload_len);
 	if (at >= 0) {
 		struct ingress_slot *slot = &s->slots[at];
-		struct event_desc d =
-			fill(in, slot, key, key_len, payload, payload_len, hash);
+		struct event_desc d = fill(in, slot, key, key_len, payload, payload_len, hash);
 
 		if (rte_ring_sp_enqueue_elem(s->ring->ring, &d, sizeof(d)) == 0) {
 			slot->state = INGRESS_SLOT_TAKEN;

@@ -17,6 +17,7 @@
 #include "log.h"
 
 #define POOL_CACHE        256
+#define TX_RING           512
 #define FRAME_OVERHEAD    (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN + RTE_ETHER_CRC_LEN)
 #define BUFFER_DATA_MIN   2048 /* af_packet copies a whole ring frame */
 #define CLOCK_MEASURE_MS  50
@@ -47,8 +48,8 @@ size_t port_mbuf_bytes(const struct config_port *p)
 
 static int fail(const struct port *p, char err[CONFIG_ERROR_MAX], int code, const char *call)
 {
-	snprintf(err, CONFIG_ERROR_MAX, "port %s (%.200s): %s: %s", p->config->name, p->config->device,
-		 call, rte_strerror(-code));
+	snprintf(err, CONFIG_ERROR_MAX, "port %s (%.200s): %s: %s", p->config->name,
+	         p->config->device, call, rte_strerror(-code));
 	return code < 0 ? code : -EIO;
 }
 
@@ -56,7 +57,7 @@ static bool is_pci(const char *device)
 {
 	struct rte_devargs args;
 	bool pci = rte_devargs_parse(&args, device) == 0 && args.bus != NULL &&
-		   strcmp(rte_bus_name(args.bus), "pci") == 0;
+	           strcmp(rte_bus_name(args.bus), "pci") == 0;
 
 	rte_devargs_reset(&args);
 	return pci;
@@ -68,7 +69,7 @@ static int probe(struct port *p, char err[CONFIG_ERROR_MAX])
 	int ret;
 
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(p->config->device, ","),
-		 p->config->device);
+	         p->config->device);
 	/* PCI devices were probed by EAL, which got them on its allow list */
 	if (!is_pci(p->config->device)) {
 		ret = rte_dev_probe(p->config->device);
@@ -78,8 +79,8 @@ static int probe(struct port *p, char err[CONFIG_ERROR_MAX])
 	ret = rte_eth_dev_get_port_by_name(name, &p->id);
 	if (ret < 0)
 		return fail(p, err, ret,
-			    "no such ethdev: is the device bound to a DPDK driver? "
-			    "rte_eth_dev_get_port_by_name");
+		            "no such ethdev: is the device bound to a DPDK driver? "
+		            "rte_eth_dev_get_port_by_name");
 	return 0;
 }
 
@@ -88,64 +89,73 @@ static int make_pool(struct port *p, const struct config *c, char err[CONFIG_ERR
 	char name[RTE_MEMPOOL_NAMESIZE];
 
 	snprintf(name, sizeof(name), "rx-%.20s", p->config->name);
-	p->pool = rte_pktmbuf_pool_create(name, port_mbufs(c, p->config), POOL_CACHE,
-					  RTE_ALIGN_CEIL(sizeof(struct event_source),
-							 RTE_MBUF_PRIV_ALIGN),
-					  (uint16_t)data_room(p->config), p->socket);
+	p->pool = rte_pktmbuf_pool_create(
+	    name, port_mbufs(c, p->config), POOL_CACHE,
+	    RTE_ALIGN_CEIL(sizeof(struct event_source), RTE_MBUF_PRIV_ALIGN),
+	    (uint16_t)data_room(p->config), p->socket);
 	if (p->pool == NULL)
 		return fail(p, err, -rte_errno, "rte_pktmbuf_pool_create");
 	return 0;
 }
 
-static int configure(struct port *p, const struct config *c, const struct rte_eth_dev_info *info,
-		     char err[CONFIG_ERROR_MAX])
+static int configure(struct port *p, const struct rte_eth_dev_info *info,
+                     char err[CONFIG_ERROR_MAX])
 {
 	struct rte_eth_conf conf = {.rxmode.mtu = p->config->mtu};
 	uint64_t wanted = RTE_ETH_RX_OFFLOAD_TIMESTAMP;
 	int ret;
 
-	(void)c;
 	if (p->config->checksum == CONFIG_CHECKSUM_VERIFY)
 		wanted |= CHECKSUM_OFFLOADS;
 	p->offloads = wanted & info->rx_offload_capa;
 	conf.rxmode.offloads = p->offloads;
 	if (p->config->rx_queues > info->max_rx_queues) {
 		snprintf(err, CONFIG_ERROR_MAX,
-			 "port %s (%.200s): rx_queues is %u, but the device has %u (net_af_packet: qpairs=N; "
-			 "net_af_xdp: queue_count=N)",
-			 p->config->name, p->config->device, p->config->rx_queues,
-			 info->max_rx_queues);
+		         "port %s (%.200s): rx_queues is %u, but the device has %u (net_af_packet: "
+		         "qpairs=N; "
+		         "net_af_xdp: queue_count=N)",
+		         p->config->name, p->config->device, p->config->rx_queues,
+		         info->max_rx_queues);
 		return -EINVAL;
 	}
 	p->queues = (uint16_t)p->config->rx_queues;
 	if (p->queues > 1 && info->flow_type_rss_offloads != 0) {
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		p->rss = true;
-		conf.rx_adv_conf.rss_conf.rss_hf = (RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP) &
-						   info->flow_type_rss_offloads;
+		conf.rx_adv_conf.rss_conf.rss_hf =
+		    (RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP) & info->flow_type_rss_offloads;
 	}
 	/* a device that knows no mtu takes what its medium gives */
 	if (info->max_mtu != 0 && conf.rxmode.mtu > info->max_mtu) {
-		snprintf(err, CONFIG_ERROR_MAX, "port %s (%.200s): mtu is %u, but the device takes %u",
-			 p->config->name, p->config->device, conf.rxmode.mtu, info->max_mtu);
+		snprintf(err, CONFIG_ERROR_MAX,
+		         "port %s (%.200s): mtu is %u, but the device takes %u", p->config->name,
+		         p->config->device, conf.rxmode.mtu, info->max_mtu);
 		return -EINVAL;
 	}
-	ret = rte_eth_dev_configure(p->id, p->queues, 0, &conf);
+	/* some drivers (net_af_xdp) have queues only in pairs */
+	p->tx_queues = RTE_MIN(p->queues, info->max_tx_queues);
+	ret = rte_eth_dev_configure(p->id, p->queues, p->tx_queues, &conf);
 	return ret < 0 ? fail(p, err, ret, "rte_eth_dev_configure") : 0;
 }
 
 static int set_up_queues(struct port *p, char err[CONFIG_ERROR_MAX])
 {
 	uint16_t depth = (uint16_t)RTE_MIN(p->config->rx_ring, (uint32_t)UINT16_MAX);
-	int ret = rte_eth_dev_adjust_nb_rx_tx_desc(p->id, &depth, NULL);
+	uint16_t tx_depth = TX_RING;
+	int ret = rte_eth_dev_adjust_nb_rx_tx_desc(p->id, &depth, &tx_depth);
 
 	if (ret < 0 && ret != -ENOTSUP)
 		return fail(p, err, ret, "rte_eth_dev_adjust_nb_rx_tx_desc");
 	for (uint16_t q = 0; q < p->queues; q++) {
-		ret = rte_eth_rx_queue_setup(p->id, q, depth, (unsigned int)p->socket, NULL,
-					     p->pool);
+		ret =
+		    rte_eth_rx_queue_setup(p->id, q, depth, (unsigned int)p->socket, NULL, p->pool);
 		if (ret < 0)
 			return fail(p, err, ret, "rte_eth_rx_queue_setup");
+	}
+	for (uint16_t q = 0; q < p->tx_queues; q++) {
+		ret = rte_eth_tx_queue_setup(p->id, q, tx_depth, (unsigned int)p->socket, NULL);
+		if (ret < 0)
+			return fail(p, err, ret, "rte_eth_tx_queue_setup");
 	}
 	return 0;
 }
@@ -154,13 +164,13 @@ static int set_up_queues(struct port *p, char err[CONFIG_ERROR_MAX])
 static void multicast_mac(const struct net_group *g, struct rte_ether_addr *mac)
 {
 	if (g->family == AF_INET)
-		*mac = (struct rte_ether_addr){.addr_bytes = {0x01, 0x00, 0x5e,
-							      g->address[1] & 0x7f, g->address[2],
-							      g->address[3]}};
+		*mac =
+		    (struct rte_ether_addr){.addr_bytes = {0x01, 0x00, 0x5e, g->address[1] & 0x7f,
+		                                           g->address[2], g->address[3]}};
 	else
 		*mac = (struct rte_ether_addr){.addr_bytes = {0x33, 0x33, g->address[12],
-							      g->address[13], g->address[14],
-							      g->address[15]}};
+		                                              g->address[13], g->address[14],
+		                                              g->address[15]}};
 }
 
 static bool is_multicast(const struct net_group *g)
@@ -180,22 +190,23 @@ static int filter_groups(struct port *p, const struct net_group *groups, uint32_
 }
 
 static int set_filters(struct port *p, const struct net_group *groups, uint32_t count,
-		       char err[CONFIG_ERROR_MAX])
+                       char err[CONFIG_ERROR_MAX])
 {
 	int ret;
 
 	if (p->config->multicast == CONFIG_MULTICAST_GROUPS) {
 		if (filter_groups(p, groups, count) == 0)
 			return 0;
-		log_info("port %s: the device has no filter for single groups; all multicast is taken",
-			 p->config->name);
+		log_info(
+		    "port %s: the device has no filter for single groups; all multicast is taken",
+		    p->config->name);
 		if (rte_eth_allmulticast_enable(p->id) == 0)
 			return 0;
 	}
 	ret = rte_eth_promiscuous_enable(p->id);
 	if (ret == -ENOTSUP) {
 		log_info("port %s: %s has no promiscuous mode; it brings what it brings",
-			 p->config->name, p->driver);
+		         p->config->name, p->driver);
 		return 0;
 	}
 	return ret < 0 ? fail(p, err, ret, "rte_eth_promiscuous_enable") : 0;
@@ -211,7 +222,7 @@ static void set_up_timestamps(struct port *p)
 	if (rte_mbuf_dyn_rx_timestamp_register(&p->timestamp_offset, &p->timestamp_flag) != 0 ||
 	    rte_eth_read_clock(p->id, &first) != 0) {
 		log_info("port %s: its timestamps have no clock to read; the TSC is used",
-			 p->config->name);
+		         p->config->name);
 		return;
 	}
 	first_ns = clock_realtime_ns();
@@ -220,8 +231,8 @@ static void set_up_timestamps(struct port *p)
 	last_ns = clock_realtime_ns();
 	if (last <= first || last_ns <= first_ns)
 		return;
-	p->nic_hz = (uint64_t)((unsigned __int128)(last - first) * CLOCK_NS_PER_S /
-			       (last_ns - first_ns));
+	p->nic_hz =
+	    (uint64_t)((unsigned __int128)(last - first) * CLOCK_NS_PER_S / (last_ns - first_ns));
 	clock_line_init(&p->nic_line, p->nic_hz, last, last_ns);
 	p->timestamps = true;
 }
@@ -235,7 +246,7 @@ void port_clock_tick(struct port *p)
 }
 
 static int start(struct port *p, const struct net_group *groups, uint32_t count,
-		 char err[CONFIG_ERROR_MAX])
+                 char err[CONFIG_ERROR_MAX])
 {
 	int ret = rte_eth_dev_start(p->id);
 
@@ -246,8 +257,7 @@ static int start(struct port *p, const struct net_group *groups, uint32_t count,
 }
 
 int port_open(struct port *p, const struct config *c, const struct config_port *pc,
-	      const struct net_group *feed_groups, uint32_t group_count,
-	      char err[CONFIG_ERROR_MAX])
+              const struct net_group *feed_groups, uint32_t group_count, char err[CONFIG_ERROR_MAX])
 {
 	struct rte_eth_dev_info info;
 	struct port_fd_set before;
@@ -265,7 +275,7 @@ int port_open(struct port *p, const struct config *c, const struct config_port *
 		return fail(p, err, ret, "rte_eth_dev_info_get");
 	snprintf(p->driver, sizeof(p->driver), "%s", info.driver_name);
 	p->socket = RTE_MAX(rte_eth_dev_socket_id(p->id), 0);
-	if ((ret = make_pool(p, c, err)) < 0 || (ret = configure(p, c, &info, err)) < 0 ||
+	if ((ret = make_pool(p, c, err)) < 0 || (ret = configure(p, &info, err)) < 0 ||
 	    (ret = set_up_queues(p, err)) < 0 ||
 	    (ret = start(p, feed_groups, group_count, err)) < 0)
 		return ret;
@@ -286,4 +296,9 @@ void port_close(struct port *p)
 	p->pool = NULL;
 	net_groups_free(p->groups);
 	p->groups = NULL;
+}
+
+bool port_needs_capabilities(const struct port *p)
+{
+	return strcmp(p->driver, "net_af_xdp") == 0;
 }

@@ -31,13 +31,13 @@ struct port {
 	bool started;
 	enum port_loss loss;
 	char driver[32];
-	uint16_t queues;
+	uint16_t queues, tx_queues;
 	int socket; /* NUMA */
 	struct rte_mempool *pool;
 	struct net_groups *groups; /* from destination to index into config.feed */
 	uint64_t offloads;         /* RTE_ETH_RX_OFFLOAD_*: what the device does for us */
 	bool trust_checksums;
-	bool rss;                  /* the device spreads flows over its queues */
+	bool rss; /* the device spreads flows over its queues */
 	/* NIC timestamps, when the device has them and a clock to read */
 	bool timestamps;
 	int timestamp_offset; /* in the mbuf */
@@ -66,9 +66,11 @@ size_t port_mbuf_bytes(const struct config_port *p);
 
 /* Open, configure and start. feed_groups: those of this port. Returns 0 or -errno with err set. */
 int port_open(struct port *p, const struct config *c, const struct config_port *pc,
-	      const struct net_group *feed_groups, uint32_t group_count,
-	      char err[CONFIG_ERROR_MAX]);
+              const struct net_group *feed_groups, uint32_t group_count,
+              char err[CONFIG_ERROR_MAX]);
 void port_close(struct port *p);
+/* port_close will need NET_ADMIN and BPF: the driver has a program to detach */
+bool port_needs_capabilities(const struct port *p);
 
 /* Control thread. */
 void port_counts_read(struct port *p, struct port_counts *out);

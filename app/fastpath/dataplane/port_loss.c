@@ -19,12 +19,12 @@ void port_fd_set_read(struct port_fd_set *s)
 	memset(s, 0, sizeof(*s));
 	if (dir == NULL) {
 		log_warning("/proc/self/fd: %s: the kernel's loss counts stay unknown",
-			    strerror(errno));
+		            strerror(errno));
 		return;
 	}
 	while ((e = readdir(dir)) != NULL) {
 		unsigned long fd = strtoul(e->d_name, NULL, 10);
-		if (e->d_name[0] != '.' && fd < PORT_FDS_MAX)
+		if (e->d_name[0] != '.' && fd < PORT_FDS_MAX && fd != (unsigned long)dirfd(dir))
 			s->bits[fd / 64] |= UINT64_C(1) << (fd % 64);
 	}
 	closedir(dir);
@@ -57,8 +57,8 @@ static enum port_loss loss_of(const struct port *p)
 	if (strcmp(p->driver, "net_af_xdp") == 0)
 		return PORT_LOSS_XDP;
 	if (strcmp(p->driver, "net_pcap") == 0)
-		return strstr(p->config->device, "iface=") != NULL ? PORT_LOSS_UNKNOWN :
-								     PORT_LOSS_NONE;
+		return strstr(p->config->device, "iface=") != NULL ? PORT_LOSS_UNKNOWN
+		                                                   : PORT_LOSS_NONE;
 	if (strcmp(p->driver, "net_ring") == 0 || strcmp(p->driver, "net_null") == 0)
 		return PORT_LOSS_NONE;
 	/* what is left of the virtual drivers loses on the other side, out of sight */
@@ -78,7 +78,7 @@ void port_loss_init(struct port *p, const struct port_fd_set *before)
 		return;
 	if (p->socket_count == 0) {
 		log_warning("port %s: the driver's socket was not found: its loss is unknown",
-			    p->config->name);
+		            p->config->name);
 		p->loss = PORT_LOSS_UNKNOWN;
 	}
 }

@@ -40,16 +40,16 @@ static uint8_t checksum_state(uint64_t flags, uint64_t mask, uint64_t good, bool
 }
 
 static struct net_classify_options classify_options(const struct port *port,
-						    const struct rte_mbuf *m)
+                                                    const struct rte_mbuf *m)
 {
 	uint64_t flags = m->ol_flags;
 
 	return (struct net_classify_options){
-		.ipv4 = checksum_state(flags, RTE_MBUF_F_RX_IP_CKSUM_MASK,
-				       RTE_MBUF_F_RX_IP_CKSUM_GOOD, port->trust_checksums),
-		.udp = checksum_state(flags, RTE_MBUF_F_RX_L4_CKSUM_MASK,
-				      RTE_MBUF_F_RX_L4_CKSUM_GOOD, port->trust_checksums),
-		.vlan = flags & RTE_MBUF_F_RX_VLAN_STRIPPED ? m->vlan_tci & 0xfff : 0,
+	    .ipv4 = checksum_state(flags, RTE_MBUF_F_RX_IP_CKSUM_MASK, RTE_MBUF_F_RX_IP_CKSUM_GOOD,
+	                           port->trust_checksums),
+	    .udp = checksum_state(flags, RTE_MBUF_F_RX_L4_CKSUM_MASK, RTE_MBUF_F_RX_L4_CKSUM_GOOD,
+	                          port->trust_checksums),
+	    .vlan = flags & RTE_MBUF_F_RX_VLAN_STRIPPED ? m->vlan_tci & 0xfff : 0,
 	};
 }
 
@@ -64,7 +64,7 @@ static void fill_source(const struct burst *b, struct rte_mbuf *m, uint16_t feed
 	memset(s->session, 0, sizeof(s->session));
 	if (port->timestamps && (m->ol_flags & port->timestamp_flag)) {
 		uint64_t ticks =
-			*RTE_MBUF_DYNFIELD(m, port->timestamp_offset, rte_mbuf_timestamp_t *);
+		    *RTE_MBUF_DYNFIELD(m, port->timestamp_offset, rte_mbuf_timestamp_t *);
 		s->rx_time_ns = clock_line_ns(&port->nic_line, ticks);
 		s->clock = EVENT_CLOCK_NIC;
 	} else {
@@ -75,12 +75,12 @@ static void fill_source(const struct burst *b, struct rte_mbuf *m, uint16_t feed
 
 /* REASON_NONE: staged for its worker */
 static enum reason take_message(const struct burst *b, const struct rx_feed *feed,
-				struct event_source *source, const struct feed_frame *frame)
+                                struct event_source *source, const struct feed_frame *frame)
 {
 	struct rx_task *t = b->task;
 	struct feed_message message;
-	enum reason reason = feed_decode(&feed->codec, frame->data, frame->len, source->key_copy,
-					 &message);
+	enum reason reason =
+	    feed_decode(&feed->codec, frame->data, frame->len, source->key_copy, &message);
 
 	if (reason != REASON_NONE)
 		return reason;
@@ -92,21 +92,21 @@ static enum reason take_message(const struct burst *b, const struct rx_feed *fee
 	struct rx_stage *stage = &t->stage[event_key_worker(hash, t->worker_count)];
 	const uint8_t *base = (const uint8_t *)source;
 	stage->desc[stage->count++] = (struct event_desc){
-		.source = source,
-		.feed_seq = frame->feed_seq,
-		.key_hash = hash,
-		.key_offset = (uint16_t)(message.key - base),
-		.payload_offset = (uint16_t)(message.payload - base),
-		.payload_len = (uint16_t)message.payload_len,
-		.key_len = message.key_len,
-		.type = JOURNAL_EVENT,
+	    .source = source,
+	    .feed_seq = frame->feed_seq,
+	    .key_hash = hash,
+	    .key_offset = (uint16_t)(message.key - base),
+	    .payload_offset = (uint16_t)(message.payload - base),
+	    .payload_len = (uint16_t)message.payload_len,
+	    .key_len = message.key_len,
+	    .type = JOURNAL_EVENT,
 	};
 	return REASON_NONE;
 }
 
 /* every message staged holds a reference to the buffer; returns how many there are */
 static uint32_t take_datagram(const struct burst *b, uint32_t feed_index, struct rte_mbuf *m,
-			      const uint8_t *payload, uint32_t len)
+                              const uint8_t *payload, uint32_t len)
 {
 	struct rx_task *t = b->task;
 	const struct rx_feed *feed = &t->feeds[feed_index];
@@ -148,15 +148,15 @@ static bool take_frame(const struct burst *b, struct rte_mbuf *m)
 	counter_add(&q->bytes, m->pkt_len);
 	poison_around(m);
 	/* a frame that needs more than one buffer is larger than the port's mtu */
-	reason = m->nb_segs == 1 ? net_classify(frame, m->data_len, &options, &packet) :
-				   REASON_TRUNCATED;
+	reason = m->nb_segs == 1 ? net_classify(frame, m->data_len, &options, &packet)
+	                         : REASON_TRUNCATED;
 	if (reason == REASON_NONE) {
 		feed = net_groups_find(q->port->groups, frame, &packet);
 		if (feed < 0)
 			reason = REASON_UNKNOWN_GROUP;
 		else
 			staged = take_datagram(b, (uint32_t)feed, m, frame + packet.payload_offset,
-					       packet.payload_len);
+			                       packet.payload_len);
 	}
 	poison_off(m);
 	counter_add(reason == REASON_NONE ? &q->decoded : &q->reason[reason], 1);
@@ -168,20 +168,21 @@ static bool take_frame(const struct burst *b, struct rte_mbuf *m)
 static void flush(struct rx_task *t, struct rx_stage *stage, uint64_t tsc)
 {
 	uint32_t n = rte_ring_sp_enqueue_burst_elem(stage->ring, stage->desc,
-						    sizeof(stage->desc[0]), stage->count, NULL);
+	                                            sizeof(stage->desc[0]), stage->count, NULL);
 
 	if (n > 0)
 		histogram_record(t->publish, clock_duration_ns(tsc, rte_rdtsc()), n);
 	if (unlikely(n < stage->count)) {
 		counter_add(&t->reason[REASON_RING_FULL], stage->count - n);
 		for (uint32_t i = n; i < stage->count; i++)
-			rte_pktmbuf_free(RTE_PTR_SUB(stage->desc[i].source, sizeof(struct rte_mbuf)));
+			rte_pktmbuf_free(
+			    RTE_PTR_SUB(stage->desc[i].source, sizeof(struct rte_mbuf)));
 	}
 	stage->count = 0;
 }
 
 static uint32_t queue_poll(struct rx_task *t, struct rx_queue *q,
-			   const struct ownership_keyset *keys)
+                           const struct ownership_keyset *keys)
 {
 	struct rte_mbuf *mbufs[RX_BURST_MAX], *unused[RX_BURST_MAX];
 	uint32_t unused_count = 0;
