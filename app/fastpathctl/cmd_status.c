@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fastpathctl status: the figures of a running engine, once. */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_client.h"
+#include "live_commands.h"
+
+static const char usage[] = "usage: fastpathctl status [--url " ENGINE_URL "] [--json]\n";
+
+struct options {
+	const char *url;
+	bool json;
+};
+
+/* -1: go on; else the exit status */
+static int parse(int argc, char **argv, struct options *o)
+{
+	static const struct option long_options[] = {
+	    {"url", required_argument, NULL, 'u'},
+	    {"json", no_argument, NULL, 'j'},
+	    {"help", no_argument, NULL, 'h'},
+	    {0},
+	};
+	int c;
+
+	optind = 0; /* the program's own options have been read */
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (c) {
+		case 'u':
+			o->url = optarg;
+			break;
+		case 'j':
+			o->json = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "fastpathctl: status takes no argument: %s\n%s", argv[optind],
+		        usage);
+		return 2;
+	}
+	return -1;
+}
+
+static int show(struct engine_client *client, bool json, char err[ENGINE_ERROR_MAX])
+{
+	json_t *stats = engine_stats(client, err);
+	json_t *health = stats && !json ? engine_health(client, err) : NULL;
+	int rc = 0;
+
+	if (stats && json) {
+		json_dumpf(stats, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+		putchar('\n');
+	} else if (stats && health) {
+		print_stats(stdout, stats, health);
+	} else {
+		rc = 1;
+	}
+	json_decref(stats);
+	json_decref(health);
+	return rc;
+}
+
+int cmd_status(int argc, char **argv)
+{
+	struct options o = {.url = ENGINE_URL};
+	char err[ENGINE_ERROR_MAX];
+	int rc = parse(argc, argv, &o);
+
+	if (rc >= 0)
+		return rc;
+	struct engine_client *client = engine_client_open(o.url, err);
+
+	if (!client) {
+		fprintf(stderr, "fastpathctl: %s\n", err);
+		return 2;
+	}
+	rc = show(client, o.json, err);
+	if (rc)
+		fprintf(stderr, "fastpathctl: %s\n", err);
+	engine_client_close(client);
+	if (fflush(stdout) != 0) {
+		perror("fastpathctl: standard output");
+		return 1;
+	}
+	return rc;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine_client.h"
+
+#include <curl/curl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWER_MAX      (8u * 1024 * 1024)
+#define CONNECT_SECONDS 3L
+#define ANSWER_SECONDS  10L
+
+struct engine_client {
+	CURL *curl;
+	char url[512];
+	char why[CURL_ERROR_SIZE];
+	char *answer;
+	size_t len;
+	bool too_long;
+};
+
+static size_t keep(char *data, size_t size, size_t count, void *arg)
+{
+	struct engine_client *c = arg;
+	size_t more = size * count;
+
+	c->too_long = c->len + more > ANSWER_MAX;
+	char *answer = c->too_long ? NULL : realloc(c->answer, c->len + more);
+
+	if (!answer)
+		return 0;
+	memcpy(answer + c->len, data, more);
+	c->answer = answer;
+	c->len += more;
+	return more;
+}
+
+struct engine_client *engine_client_open(const char *url, char err[ENGINE_ERROR_MAX])
+{
+	struct engine_client *c;
+	size_t len = strlen(url);
+
+	while (len > 0 && url[len - 1] == '/')
+		len--;
+	if (len >= sizeof(c->url) || (strncmp(url, "http://", 7) && strncmp(url, "https://", 8))) {
+		snprintf(err, ENGINE_ERROR_MAX,
+		         "--url %.100s: it must begin with http:// or https://, as " ENGINE_URL,
+		         printable(url));
+		return NULL;
+	}
+	c = calloc(1, sizeof(*c));
+	if (!c || !(c->curl = curl_easy_init())) {
+		free(c);
+		snprintf(err, ENGINE_ERROR_MAX, "no memory for a connection");
+		return NULL;
+	}
+	memcpy(c->url, url, len);
+	curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, c->why);
+	curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, keep);
+	curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, c);
+	curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+	curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, ANSWER_SECONDS);
+	curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(c->curl, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+	return c;
+}
+
+void engine_client_close(struct engine_client *c)
+{
+	if (!c)
+		return;
+	curl_easy_cleanup(c->curl);
+	free(c->answer);
+	free(c);
+}
+
+static json_t *get(struct engine_client *c, const char *path, long *status,
+                   char err[ENGINE_ERROR_MAX])
+{
+	char url[sizeof(c->url) + 32];
+	json_error_t error;
+
+	snprintf(url, sizeof(url), "%s%s", c->url, path);
+	c->len = 0;
+	c->too_long = false;
+	c->why[0] = '\0';
+	curl_easy_setopt(c->curl, CURLOPT_URL, url);
+	CURLcode rc = curl_easy_perform(c->curl);
+
+	if (c->too_long) {
+		snprintf(err, ENGINE_ERROR_MAX,
+		         "%s: the answer is longer than %u MiB: is it fastpath?", printable(url),
+		         ANSWER_MAX >> 20);
+		return NULL;
+	}
+	if (rc != CURLE_OK) {
+		snprintf(
+		    err, ENGINE_ERROR_MAX,
+		    "no engine answers at %.200s: %.200s; is fastpath running? --url names another",
+		    c->url, c->why[0] ? c->why : curl_easy_strerror(rc));
+		return NULL;
+	}
+	curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, status);
+	json_t *o = json_loadb(c->answer ? c->answer : "", c->len, JSON_REJECT_DUPLICATES, &error);
+
+	if (!json_is_object(o)) {
+		json_decref(o);
+		snprintf(err, ENGINE_ERROR_MAX,
+		         "%.300s: status %ld, and the answer is no JSON object: is it fastpath?",
+		         url, *status);
+		return NULL;
+	}
+	return o;
+}
+
+static bool is_stats(const json_t *o)
+{
+	return json_is_string(json_object_get(o, "status")) &&
+	       json_is_integer(json_object_get(o, "fast_path_count")) &&
+	       json_is_integer(json_object_get(o, "uptime_s"));
+}
+
+json_t *engine_stats(struct engine_client *c, char err[ENGINE_ERROR_MAX])
+{
+	long status = 0;
+	json_t *o = get(c, "/stats", &status, err);
+
+	if (o && (status != 200 || !is_stats(o))) {
+		snprintf(
+		    err, ENGINE_ERROR_MAX,
+		    "%.300s/stats: status %ld, and the answer holds no figures: is it fastpath?",
+		    c->url, status);
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
+json_t *engine_health(struct engine_client *c, char err[ENGINE_ERROR_MAX])
+{
+	long status = 0;
+	json_t *o = get(c, "/health", &status, err);
+
+	if (o && !json_is_array(json_object_get(o, "reasons"))) {
+		snprintf(err, ENGINE_ERROR_MAX,
+		         "%.300s/health: status %ld, and the answer is not about health: is it "
+		         "fastpath?",
+		         c->url, status);
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
+static const json_t *member(const json_t *stats, const char *format, va_list args)
+{
+	char name[160];
+
+	vsnprintf(name, sizeof(name), format, args);
+	return json_object_get(stats, name);
+}
+
+uint64_t stats_u64(const json_t *stats, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	const json_t *value = member(stats, format, args);
+
+	va_end(args);
+	return (uint64_t)json_integer_value(value);
+}
+
+double stats_real(const json_t *stats, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	const json_t *value = member(stats, format, args);
+
+	va_end(args);
+	return json_number_value(value);
+}
+
+/* a terminal does what control characters tell it, and these come from somewhere else */
+const char *printable(const char *text)
+{
+	static char out[256];
+	size_t i;
+
+	for (i = 0; text[i] && i < sizeof(out) - 1; i++)
+		out[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
+	out[i] = '\0';
+	return out;
+}
+
+const char *stats_text(const json_t *stats, const char *name)
+{
+	const char *text = json_string_value(json_object_get(stats, name));
+
+	return printable(text ? text : "?");
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The figures of a running engine over HTTP, for `status` and `top`. One thread. */
+#ifndef FASTPATHCTL_ENGINE_CLIENT_H
+#define FASTPATHCTL_ENGINE_CLIENT_H
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#define ENGINE_URL       "http://127.0.0.1:8080"
+#define ENGINE_ERROR_MAX 512
+
+struct engine_client;
+
+/* url: http or https, without path; copied. NULL: one line in err. */
+struct engine_client *engine_client_open(const char *url, char err[ENGINE_ERROR_MAX]);
+void engine_client_close(struct engine_client *c);
+
+/* GET /stats: an object that is an engine's; a new reference. NULL: one line in err. */
+json_t *engine_stats(struct engine_client *c, char err[ENGINE_ERROR_MAX]);
+/* GET /health, also when it says 503; a new reference. NULL: one line in err. */
+json_t *engine_health(struct engine_client *c, char err[ENGINE_ERROR_MAX]);
+
+/* a member of /stats, 0 or "?" when it is not there; text without control characters, valid until the
+ * next call */
+uint64_t stats_u64(const json_t *stats, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+double stats_real(const json_t *stats, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+const char *stats_text(const json_t *stats, const char *name);
+/* the same for any JSON string */
+const char *printable(const char *text);
+
+/* Tables. */
+void print_stats(FILE *out, const json_t *stats, const json_t *health);
+
+#endif
