@@ -235,21 +235,12 @@ static int check_ownership(struct config_parse *p)
 	return 0;
 }
 
-static int check_http(struct config_parse *p)
+static int check_token(struct config_parse *p)
 {
-	struct config *c = p->c;
-
-	if (c->http_token_file[0] != '\0') {
-		go_to(p, "http", "token_file");
-		if (config_read_token(p) < 0)
-			return p->rc;
-	} else if (!config_address_is_loopback(&c->http_address)) {
-		config_warn(c,
-		            "HTTP listens on %s without a token: anyone who reaches it can post "
-		            "events; set HTTP_TOKEN_FILE",
-		            c->http_listen);
-	}
-	return 0;
+	if (p->c->http_token_file[0] == '\0')
+		return 0;
+	go_to(p, "http", "token_file");
+	return config_read_token(p);
 }
 
 static int check_limits(struct config_parse *p, const char *degraded, const char *unhealthy)
@@ -274,7 +265,7 @@ static int check_health(struct config_parse *p)
 int config_check(struct config_parse *p)
 {
 	if (check_ports(p) < 0 || check_feeds(p) < 0 || check_ownership(p) < 0 ||
-	    check_http(p) < 0 || check_health(p) < 0)
+	    check_token(p) < 0 || check_health(p) < 0)
 		return p->rc;
 	return 0;
 }

@@ -76,7 +76,6 @@ int config_check(struct config_parse *p);
 /* One address of a port, "10.0.0.1/24"; -1 when it is none. */
 int config_parse_interface_address(struct config_address *a, const char *text);
 bool config_address_is_multicast(const struct config_address *a);
-bool config_address_is_loopback(const struct config_address *a);
 bool config_address_equal(const struct config_address *a, const struct config_address *b);
 /* ids such as 1 or 1,2 or 1-3, each once; -1 when the text is no such list or longer than max */
 int config_parse_ids(const char *text, uint32_t *id, uint32_t max, uint32_t highest);

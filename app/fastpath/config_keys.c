@@ -347,14 +347,6 @@ bool config_address_is_multicast(const struct config_address *a)
 	return a->family == AF_INET6 ? a->bytes[0] == 0xff : (a->bytes[0] & 0xf0) == 0xe0;
 }
 
-bool config_address_is_loopback(const struct config_address *a)
-{
-	struct in6_addr six;
-
-	memcpy(&six, a->bytes, sizeof(six));
-	return a->family == AF_INET6 ? IN6_IS_ADDR_LOOPBACK(&six) : a->bytes[0] == 127;
-}
-
 bool config_address_equal(const struct config_address *a, const struct config_address *b)
 {
 	return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
