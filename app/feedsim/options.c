@@ -316,26 +316,25 @@ static const struct option_info table[] = {
 };
 #define TABLE_SIZE (sizeof(table) / sizeof(table[0]))
 
-/* words of the sentence from column 28 on */
+#define HELP_COLUMN 28
+#define HELP_WIDTH  98
+
+/* the sentence from column 28 on; the cursor stands before it */
 static void print_wrapped(const char *sentence)
 {
-	size_t column = 28;
+	size_t column = HELP_COLUMN - 1;
 
 	while (*sentence != '\0') {
 		size_t word = strcspn(sentence, " ");
 
-		if (column > 28 && column + word > 98) {
-			printf("\n%28s", "");
-			column = 28;
+		if (column + 1 + word > HELP_WIDTH) {
+			printf("\n%*s", HELP_COLUMN - 1, "");
+			column = HELP_COLUMN - 1;
 		}
-		printf("%.*s", (int)word, sentence);
-		column += word;
+		printf(" %.*s", (int)word, sentence);
+		column += 1 + word;
 		sentence += word;
-		if (*sentence == ' ') {
-			printf(" ");
-			column++;
-			sentence++;
-		}
+		sentence += *sentence == ' ';
 	}
 	printf("\n");
 }
@@ -352,7 +351,7 @@ void options_print_help(void)
 
 		snprintf(left, sizeof(left), "--%s %s", table[i].name,
 		         table[i].argument != NULL ? table[i].argument : "");
-		printf("  %-25s ", left);
+		printf("  %-25s", left);
 		print_wrapped(table[i].sentence);
 	}
 	printf("\n"

@@ -50,23 +50,20 @@ static void close_file(struct replay *r)
 	r->pcap = NULL;
 }
 
-/* begin the file again; false when that was the last pass */
-static bool next_pass(struct replay *r, char err[OPTIONS_ERROR_MAX], int *result)
+/* begin the file again, or leave it closed when that was the last pass; false with err set */
+static bool next_pass(struct replay *r, char err[OPTIONS_ERROR_MAX])
 {
 	close_file(r);
 	r->pass++;
-	*result = 0;
 	if (r->o->loop > 0 && r->pass >= r->o->loop)
-		return false;
+		return true;
 	if (r->pass_events == 0) {
 		snprintf(err, OPTIONS_ERROR_MAX, "--replay: %s has no UDP datagram", r->o->replay);
-		*result = -1;
 		return false;
 	}
 	r->pass_events = 0;
 	r->pass_due_ns = r->last_due_ns;
-	*result = open_file(r, err) ? 0 : -1;
-	return *result == 0;
+	return open_file(r, err);
 }
 
 static uint64_t due_of(const struct replay *r, uint64_t time_ns)
@@ -92,35 +89,40 @@ static void found(struct replay *r, const struct pcap_pkthdr *header, const uint
 	r->has_next = true;
 }
 
-static int replay_peek(struct source *s, uint64_t *due_ns, char err[OPTIONS_ERROR_MAX])
+/* look at the next frame of the file; false with err set */
+static bool read_frame(struct replay *r, char err[OPTIONS_ERROR_MAX])
 {
 	/* captures of a sender have checksums that its hardware would have filled in */
 	static const struct net_classify_options trust = {NET_CHECKSUM_TRUST, NET_CHECKSUM_TRUST,
 	                                                  0};
-	struct replay *r = (struct replay *)s;
-	int result = 0;
+	struct pcap_pkthdr *header;
+	const u_char *frame;
 
-	*due_ns = UINT64_MAX;
-	while (!r->has_next && r->pcap != NULL) {
-		struct pcap_pkthdr *header;
-		const u_char *frame;
-
-		result = pcap_next_ex(r->pcap, &header, &frame);
-		if (result == 1 &&
-		    net_classify(frame, header->caplen, &trust, &r->packet) == REASON_NONE) {
+	switch (pcap_next_ex(r->pcap, &header, &frame)) {
+	case 1:
+		if (net_classify(frame, header->caplen, &trust, &r->packet) == REASON_NONE)
 			found(r, header, frame);
-		} else if (result == 1) {
-			s->skipped++;
-		} else if (result == PCAP_ERROR) {
-			snprintf(err, OPTIONS_ERROR_MAX, "--replay: %s: %s", r->o->replay,
-			         pcap_geterr(r->pcap));
-			return -1;
-		} else if (!next_pass(r, err, &result)) {
-			return result;
-		}
+		else
+			r->source.skipped++;
+		return true;
+	case PCAP_ERROR_BREAK: /* the end of the file */
+		return next_pass(r, err);
+	default:
+		snprintf(err, OPTIONS_ERROR_MAX, "--replay: %s: %s", r->o->replay,
+		         pcap_geterr(r->pcap));
+		return false;
 	}
-	if (r->has_next)
-		*due_ns = r->due_ns;
+}
+
+static int replay_peek(struct source *s, uint64_t *due_ns, char err[OPTIONS_ERROR_MAX])
+{
+	struct replay *r = (struct replay *)s;
+
+	while (!r->has_next && r->pcap != NULL) {
+		if (!read_frame(r, err))
+			return -1;
+	}
+	*due_ns = r->has_next ? r->due_ns : UINT64_MAX;
 	return 0;
 }
 
