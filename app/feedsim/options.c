@@ -187,12 +187,11 @@ static bool set_keys(struct raw_options *r, const char *value)
 static bool set_key_prefix(struct raw_options *r, const char *value)
 {
 	size_t len = strlen(value);
+	bool good = len <= OPTIONS_PREFIX_MAX;
 
-	for (size_t i = 0; i < len; i++) {
-		if (value[i] < 0x20 || value[i] > 0x7e || strchr("\"\\:", value[i]) != NULL)
-			len = SIZE_MAX - 1;
-	}
-	if (len > OPTIONS_PREFIX_MAX)
+	for (size_t i = 0; i < len; i++)
+		good &= value[i] >= 0x20 && value[i] <= 0x7e && strchr("\"\\:", value[i]) == NULL;
+	if (!good)
 		return bad(
 		    r, "--key-prefix", value,
 		    "allowed are 48 printable ASCII characters, but no quote, backslash or colon");

@@ -56,6 +56,18 @@ static int packet_send(struct sink *sink, const struct batch *batch, uint32_t fr
 	return -1;
 }
 
+/* the first address of each family that the interface has */
+static void take_address(struct packet_sink *s, const struct sockaddr *address)
+{
+	const struct sockaddr_in *v4 = (const void *)address;
+	const struct sockaddr_in6 *v6 = (const void *)address;
+
+	if (address->sa_family == AF_INET && s->source.v4.s_addr == 0)
+		s->source.v4 = v4->sin_addr;
+	else if (address->sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&s->source.v6))
+		s->source.v6 = v6->sin6_addr;
+}
+
 /* the interface's own addresses, where --interface-address does not say others */
 static int find_source(struct packet_sink *s)
 {
@@ -66,21 +78,15 @@ static int find_source(struct packet_sink *s)
 	if (ioctl(s->fd, SIOCGIFHWADDR, &request) != 0 || getifaddrs(&list) != 0)
 		return -1;
 	memcpy(s->source.mac, request.ifr_hwaddr.sa_data, sizeof(s->source.mac));
-	for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
-		if (i->ifa_addr == NULL || strcmp(i->ifa_name, s->o->interface) != 0)
-			continue;
-		if (i->ifa_addr->sa_family == AF_INET)
-			s->source.v4 =
-			    ((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr;
-		else if (i->ifa_addr->sa_family == AF_INET6)
-			s->source.v6 =
-			    ((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr;
-	}
-	freeifaddrs(list);
 	if (s->o->has_v4_source)
 		s->source.v4 = s->o->v4_source;
 	if (s->o->has_v6_source)
 		s->source.v6 = s->o->v6_source;
+	for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
+		if (i->ifa_addr != NULL && strcmp(i->ifa_name, s->o->interface) == 0)
+			take_address(s, i->ifa_addr);
+	}
+	freeifaddrs(list);
 	return 0;
 }
 

@@ -29,11 +29,19 @@ struct replay {
 static bool open_file(struct replay *r, char err[OPTIONS_ERROR_MAX])
 {
 	char reason[PCAP_ERRBUF_SIZE];
+	FILE *file = fopen(r->o->replay, "rb");
 
-	r->pcap = pcap_open_offline_with_tstamp_precision(r->o->replay, PCAP_TSTAMP_PRECISION_NANO,
-	                                                  reason);
+	if (file == NULL) {
+		snprintf(err, OPTIONS_ERROR_MAX, "--replay: cannot open %s: %s", r->o->replay,
+		         strerror(errno));
+		return false;
+	}
+	r->pcap =
+	    pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, reason);
 	if (r->pcap == NULL) {
-		snprintf(err, OPTIONS_ERROR_MAX, "--replay: cannot read %s", reason);
+		fclose(file);
+		snprintf(err, OPTIONS_ERROR_MAX, "--replay: %s is no pcap or pcapng file: %s",
+		         r->o->replay, reason);
 		return false;
 	}
 	if (pcap_datalink(r->pcap) == DLT_EN10MB)

@@ -172,8 +172,10 @@ static int do_tick(struct engine *e, char err[OPTIONS_ERROR_MAX])
 	uint64_t next = 0;
 
 	while (left > 0 && !e->over && !*e->stop) {
-		if (fill(e, now, left < BATCH_MAX ? left : BATCH_MAX, &next, err) != 0 ||
-		    deliver(e, err) != 0)
+		int filled = fill(e, now, left < BATCH_MAX ? left : BATCH_MAX, &next, err);
+
+		/* what was read before a file turned out to be torn still goes out */
+		if (deliver(e, err) != 0 || filled != 0)
 			return -1;
 		left -= e->batch.count;
 		if (next > now)
