@@ -19,6 +19,7 @@ struct journal_reader {
 	uint64_t want;       /* the next record to give out has seq >= want */
 	uint64_t next_first; /* first sequence number of the segment behind the cursor's */
 	uint64_t durable;
+	uint64_t torn;
 	char error[JOURNAL_ERROR_MAX];
 	char where_file[SEGMENT_NAME_MAX];
 	uint64_t where_offset;
@@ -204,6 +205,7 @@ static int at_end(struct journal_reader *r, int result, const struct journal_rec
 		return 2;
 	if (state == SEGMENT_DAMAGED || state == SEGMENT_MISSING)
 		return fail_damage(r, state, result);
+	r->torn = state == SEGMENT_TORN ? c->data_end - c->offset : 0;
 	if (c->offset == 0)
 		leave_segment(r); /* its header is not written yet */
 	return 0;
@@ -294,4 +296,9 @@ void journal_reader_where(const struct journal_reader *r, const char **file, uin
 uint64_t journal_reader_durable(const struct journal_reader *r)
 {
 	return r->open && r->cursor.durable > r->durable ? r->cursor.durable : r->durable;
+}
+
+uint64_t journal_reader_torn(const struct journal_reader *r)
+{
+	return r->torn;
 }

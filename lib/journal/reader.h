@@ -36,4 +36,8 @@ void journal_reader_where(const struct journal_reader *r, const char **file, uin
 /* the last durable end that the shard's batch headers name, as a sequence number */
 uint64_t journal_reader_durable(const struct journal_reader *r);
 
+/* After 0: bytes behind the last whole record that are neither zeros nor known to have been
+ * durable. A torn tail, or a write that an engine is about to finish. */
+uint64_t journal_reader_torn(const struct journal_reader *r);
+
 #endif

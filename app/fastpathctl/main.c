@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+
+static const struct command commands[] = {
+    {"journal", "ls|verify|cat|stat|repair DIR", "look at a journal directory, or repair it",
+     cmd_journal},
+};
+
+int main(int argc, char **argv)
+{
+	/* a reader that leaves, such as head, shows as EPIPE */
+	signal(SIGPIPE, SIG_IGN);
+	if (argc == 2 && !strcmp(argv[1], "--version")) {
+		puts("fastpathctl " FASTPATH_VERSION);
+		return 0;
+	}
+	return command_dispatch("fastpathctl", commands, sizeof(commands) / sizeof(*commands), argc,
+	                        argv);
+}
