@@ -71,9 +71,14 @@ static void add_devices(struct args *a, const struct config *c)
 			add(a, "--allow=%s", c->port[i].device);
 			pci++;
 		}
+	if (pci > 0 || option(c, "allow") != NULL)
+		return;
 	/* an EAL left alone takes every PCI device that it can drive */
-	if (pci == 0 && option(c, "no-pci") == NULL && option(c, "allow") == NULL)
+	if (option(c, "no-pci") == NULL)
 		add(a, "--no-pci");
+	/* physical addresses are of no use then, and without privileges no memory could be added later */
+	if (option(c, "iova-mode") == NULL)
+		add(a, "--iova-mode=va");
 }
 
 static void add_memory(struct args *a, const struct config *c, const struct memory_plan *m)
@@ -87,8 +92,6 @@ static void add_memory(struct args *a, const struct config *c, const struct memo
 		add(a, "--no-huge");
 	if (option(c, "m") == NULL)
 		add(a, "-m%zu", (m->eal_bytes + MIB - 1) / MIB);
-	if (option(c, "iova-mode") == NULL)
-		add(a, "--iova-mode=va");
 }
 
 int eal_start(const struct config *c, const struct memory_plan *m, const struct options *o,

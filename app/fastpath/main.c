@@ -392,6 +392,7 @@ static int run(struct engine *e)
 		return EXIT_REFUSED;
 	}
 	figures_set_ready(e->figures, true);
+	figures_tick(e->figures, clock_realtime_ns());
 	log_ready(e);
 	clean = control_run(e->control) == CONTROL_SIGNAL && drain(e);
 	return unwind(e, clean) ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -61,23 +61,44 @@ static int latency(const char *cmd, const char *params, struct rte_tel_data *d)
 	return 0;
 }
 
-/* an array of dicts, one for each thing; `fill` writes the i-th */
-static int list(struct rte_tel_data *d, uint32_t count,
-                void (*fill)(struct rte_tel_data *item, uint32_t i))
+/* as DPDK's own commands: /fastpath/lcores lists ids, /fastpath/lcore,1 shows one */
+static int list_ids(struct rte_tel_data *d, uint32_t count, uint32_t (*id)(uint32_t i))
 {
-	rte_tel_data_start_array(d, RTE_TEL_CONTAINER);
-	pthread_mutex_lock(&lock);
-	for (uint32_t i = 0; i < count; i++) {
-		struct rte_tel_data *item = rte_tel_data_alloc();
-
-		if (item == NULL)
-			break;
-		rte_tel_data_start_dict(item);
-		fill(item, i);
-		rte_tel_data_add_array_container(d, item, 0);
-	}
-	pthread_mutex_unlock(&lock);
+	rte_tel_data_start_array(d, RTE_TEL_U64_VAL);
+	for (uint32_t i = 0; i < count; i++)
+		rte_tel_data_add_array_u64(d, id(i));
 	return 0;
+}
+
+/* fills d with the one whose id is params; -EINVAL when there is none */
+static int show_one(struct rte_tel_data *d, const char *params, uint32_t count,
+                    uint32_t (*id)(uint32_t i), void (*fill)(struct rte_tel_data *item, uint32_t i))
+{
+	char *end;
+	unsigned long wanted;
+
+	if (params == NULL || *params == '\0')
+		return -EINVAL;
+	wanted = strtoul(params, &end, 10);
+	if (*end != '\0')
+		return -EINVAL;
+	for (uint32_t i = 0; i < count; i++)
+		if (id(i) == wanted) {
+			rte_tel_data_start_dict(d);
+			fill(d, i);
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static uint32_t lcore_id(uint32_t i)
+{
+	return copy->lcore[i].id;
+}
+
+static uint32_t same(uint32_t i)
+{
+	return i;
 }
 
 static void fill_lcore(struct rte_tel_data *item, uint32_t i)
@@ -94,9 +115,25 @@ static void fill_lcore(struct rte_tel_data *item, uint32_t i)
 
 static int lcores(const char *cmd, const char *params, struct rte_tel_data *d)
 {
+	int ret;
+
 	(void)cmd;
 	(void)params;
-	return list(d, copy->lcore_count, fill_lcore);
+	pthread_mutex_lock(&lock);
+	ret = list_ids(d, copy->lcore_count, lcore_id);
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
+static int lcore(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	int ret;
+
+	(void)cmd;
+	pthread_mutex_lock(&lock);
+	ret = show_one(d, params, copy->lcore_count, lcore_id, fill_lcore);
+	pthread_mutex_unlock(&lock);
+	return ret;
 }
 
 static void fill_port(struct rte_tel_data *item, uint32_t i)
@@ -116,9 +153,25 @@ static void fill_port(struct rte_tel_data *item, uint32_t i)
 
 static int ports(const char *cmd, const char *params, struct rte_tel_data *d)
 {
+	int ret;
+
 	(void)cmd;
 	(void)params;
-	return list(d, copy->port_count, fill_port);
+	pthread_mutex_lock(&lock);
+	ret = list_ids(d, copy->port_count, same);
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
+static int port(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	int ret;
+
+	(void)cmd;
+	pthread_mutex_lock(&lock);
+	ret = show_one(d, params, copy->port_count, same, fill_port);
+	pthread_mutex_unlock(&lock);
+	return ret;
 }
 
 static void fill_shard(struct rte_tel_data *item, uint32_t i)
@@ -136,9 +189,25 @@ static void fill_shard(struct rte_tel_data *item, uint32_t i)
 
 static int shards(const char *cmd, const char *params, struct rte_tel_data *d)
 {
+	int ret;
+
 	(void)cmd;
 	(void)params;
-	return list(d, copy->shard_count, fill_shard);
+	pthread_mutex_lock(&lock);
+	ret = list_ids(d, copy->shard_count, same);
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
+static int shard(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	int ret;
+
+	(void)cmd;
+	pthread_mutex_lock(&lock);
+	ret = show_one(d, params, copy->shard_count, same, fill_shard);
+	pthread_mutex_unlock(&lock);
+	return ret;
 }
 
 int telemetry_init(void)
@@ -150,9 +219,12 @@ int telemetry_init(void)
 	} commands[] = {
 	    {"/fastpath/stats", stats, "Messages, events and every reason. No parameters"},
 	    {"/fastpath/latency", latency, "Latencies of the last 10 s. No parameters"},
-	    {"/fastpath/lcores", lcores, "Busy ratio, polls, longest gap. No parameters"},
-	    {"/fastpath/ports", ports, "Frames of each port by their fate. No parameters"},
-	    {"/fastpath/shards", shards, "Journal of each worker. No parameters"},
+	    {"/fastpath/lcores", lcores, "Ids of the data-plane lcores. No parameters"},
+	    {"/fastpath/lcore", lcore, "Busy ratio, polls, longest gap. Parameter: lcore id"},
+	    {"/fastpath/ports", ports, "Numbers of the ports. No parameters"},
+	    {"/fastpath/port", port, "Frames by their fate. Parameter: port number"},
+	    {"/fastpath/shards", shards, "Numbers of the shards. No parameters"},
+	    {"/fastpath/shard", shard, "Journal of a worker. Parameter: shard number"},
 	};
 
 	copy = calloc(1, sizeof(*copy));
