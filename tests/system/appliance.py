@@ -234,6 +234,9 @@ class Engine:
             self.process.kill()
         if self.process is not None:
             self.process.wait(timeout=30)
+            # what a killed engine left would take memory from the next test
+            for path in self.memlogs() + _files(f"fastpath-{self.settings['engine']['id']}map_"):
+                os.unlink(path)
         self.http.close()
 
     # ---- HTTP ----
@@ -285,12 +288,18 @@ class Engine:
         return list(journal_cat(directory or self.journal_dir, *arguments))
 
     def memlogs(self):
-        """the files that a killed engine left in memory"""
-        found = []
-        for base in ("/dev/shm", "/dev/hugepages"):
-            if os.path.isdir(base):
-                found += [os.path.join(base, n) for n in os.listdir(base) if "memlog" in n]
-        return found
+        """the memlog files of this journal, as a killed engine leaves them"""
+        try:
+            with open(os.path.join(self.journal_dir, "journal.json"), encoding="utf-8") as file:
+                name = "fastpath-" + json.load(file)["uuid"]
+        except FileNotFoundError:
+            return []
+        return _files(name)
+
+
+def _files(prefix):
+    return [os.path.join(base, name) for base in ("/dev/shm", "/dev/hugepages") if os.path.isdir(base)
+            for name in os.listdir(base) if name.startswith(prefix)]
 
 
 STILL = ("fast_path_count", "fast_path_drops_total", "fast_path_filtered_total", "messages_total", "frames_seen_total")

@@ -66,7 +66,7 @@ def killed_under_load(engine, wire, round_, moment):
 @pytest.mark.timeout(3600)
 def test_kill9_rounds(make_wire, make_engine, huge, soak):
     wire = make_wire()
-    engine = make_engine(wire, {"eal": {"lcores": "0@0,(1-4)@(0-1)"}, "dataplane": {"worker_lcores": "2"},
+    engine = make_engine(wire, {"eal": {"lcores": "0@0,1@0,2@1,3@0,4@1"}, "dataplane": {"worker_lcores": "2"},
                                 "journal": {"memory_mb": 8, "segment_mb": 4, "retain_gb": 0}}, huge=huge)
     seed = int(os.environ.get("SEED", "0")) or random.randrange(1 << 30)
     print("SEED", seed)

@@ -48,7 +48,7 @@ def overloaded(engine, wire, count, where):
 def test_small_worker_ring(make_wire, make_engine, soak):
     """a ring of 64 events between RX and worker: ring_full at ingress, RX never blocks"""
     wire = make_wire()
-    engine = make_engine(wire, {"eal": {"lcores": "0@0,(1,2)@1"}, "dataplane": {"ring_size": 64},
+    engine = make_engine(wire, {"eal": {"lcores": "0@0,1@1,2@1"}, "dataplane": {"ring_size": 64},
                                 "port nic0": {"device": af_packet(framecnt=32768)}, "health": CALM}).start()
     lost, _ = overloaded(engine, wire, 1000000 if soak else 200000, {"ring_full", "nic_missed", "no_mbuf", "journal_full"})
     assert lost.get("ring_full", 0) > 0, lost
