@@ -42,8 +42,9 @@ static bool udp_sum_is_good(const uint8_t *udp, uint32_t udp_len, const uint8_t 
 	return sum_is_good(rte_raw_cksum(udp, udp_len), pseudo);
 }
 
-static enum reason classify_udp(const struct cursor *c, const struct net_classify_options *options,
-                                uint32_t addresses_len, struct net_packet *out)
+static __rte_always_inline enum reason classify_udp(const struct cursor *c,
+                                                    const struct net_classify_options *options,
+                                                    uint32_t addresses_len, struct net_packet *out)
 {
 	const uint8_t *at = c->frame + c->at;
 	const struct rte_udp_hdr *udp = (const struct rte_udp_hdr *)at;
@@ -73,8 +74,8 @@ static enum reason classify_udp(const struct cursor *c, const struct net_classif
 	return REASON_NONE;
 }
 
-static enum reason classify_ipv4(struct cursor *c, const struct net_classify_options *options,
-                                 struct net_packet *out)
+static __rte_always_inline enum reason
+classify_ipv4(struct cursor *c, const struct net_classify_options *options, struct net_packet *out)
 {
 	const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)(c->frame + c->at);
 	uint32_t room = c->end - c->at;

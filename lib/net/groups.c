@@ -13,18 +13,16 @@
 #include <rte_hash_crc.h>
 
 #define VLAN_ID_MAX 4094
+#define VLAN_SHIFT  16
 
-/* what is compared, as three words: no padding that could differ */
+/* what is compared, in three words */
 struct group_key {
 	uint64_t address[2]; /* the bytes of the address, zeros behind an IPv4 one */
-	uint16_t udp_port;
-	uint16_t vlan;
-	uint32_t family;
+	uint64_t rest;       /* family << 32 | VLAN << 16 | UDP port; 0: no key */
 };
-static_assert(sizeof(struct group_key) == 24, "no padding");
 
 struct group_slot {
-	struct group_key key; /* family 0: an empty slot */
+	struct group_key key; /* rest 0: an empty slot */
 	uint64_t feed;
 };
 static_assert(sizeof(struct group_slot) == 32, "two slots a cache line");
@@ -35,34 +33,40 @@ struct net_groups {
 	alignas(RTE_CACHE_LINE_SIZE) struct group_slot slot[];
 };
 
+/* in whole words: a word that is read after parts of it were written would stall */
 static inline struct group_key make_key(uint8_t family, const uint8_t *address, uint16_t udp_port,
                                         uint16_t vlan)
 {
-	struct group_key key = {.udp_port = udp_port, .vlan = vlan, .family = family};
+	uint64_t high, low = 0;
+	uint32_t v4;
 
-	if (family == AF_INET)
-		memcpy(key.address, address, 4);
-	else
-		memcpy(key.address, address, 16);
-	return key;
+	if (family == AF_INET) {
+		memcpy(&v4, address, sizeof(v4));
+		high = v4;
+	} else {
+		memcpy(&high, address, sizeof(high));
+		memcpy(&low, address + sizeof(high), sizeof(low));
+	}
+	return (struct group_key){{high, low},
+	                          (uint64_t)family << 32 | (uint32_t)vlan << VLAN_SHIFT | udp_port};
 }
 
 static inline bool key_equals(const struct group_key *a, const struct group_key *b)
 {
 	return a->address[0] == b->address[0] && a->address[1] == b->address[1] &&
-	       a->udp_port == b->udp_port && a->vlan == b->vlan && a->family == b->family;
+	       a->rest == b->rest;
 }
 
 /* the slot of the key, or the empty slot where it would stand: there always is one */
 static inline uint32_t find_slot(const struct net_groups *groups, const struct group_key *key)
 {
-	uint32_t hash = rte_hash_crc_8byte(key->address[0], key->udp_port);
+	uint32_t hash = rte_hash_crc_8byte(key->address[0], 0);
 	uint32_t at;
 
-	hash = rte_hash_crc_8byte(key->address[1] ^ key->vlan, hash);
+	hash = rte_hash_crc_8byte(key->address[1] ^ key->rest, hash);
 	/* neighbouring groups differ in few bits: spread them before the mask is taken */
 	at = (hash * 0x9e3779b1u) >> 12;
-	for (at &= groups->mask; groups->slot[at].key.family != 0; at = (at + 1) & groups->mask) {
+	for (at &= groups->mask; groups->slot[at].key.rest != 0; at = (at + 1) & groups->mask) {
 		if (key_equals(&groups->slot[at].key, key))
 			break;
 	}
@@ -79,7 +83,7 @@ static int add_group(struct net_groups *groups, const struct net_group *group)
 		return EINVAL;
 	key = make_key(group->family, group->address, group->udp_port, group->vlan);
 	at = find_slot(groups, &key);
-	if (groups->slot[at].key.family != 0)
+	if (groups->slot[at].key.rest != 0)
 		return EEXIST;
 	groups->slot[at] = (struct group_slot){.key = key, .feed = group->feed};
 	groups->has_vlans |= group->vlan != 0;
@@ -132,11 +136,11 @@ int net_groups_find(const struct net_groups *groups, const uint8_t *frame,
 	if (packet->vlan != 0) {
 		if (groups->has_vlans) {
 			slot = &groups->slot[find_slot(groups, &key)];
-			if (slot->key.family != 0)
+			if (slot->key.rest != 0)
 				return (int)slot->feed;
 		}
-		key.vlan = 0;
+		key.rest &= ~(UINT64_C(0xffff) << VLAN_SHIFT);
 	}
 	slot = &groups->slot[find_slot(groups, &key)];
-	return slot->key.family != 0 ? (int)slot->feed : -1;
+	return slot->key.rest != 0 ? (int)slot->feed : -1;
 }

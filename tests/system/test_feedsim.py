@@ -287,7 +287,7 @@ def test_pcap_with_tags_and_addresses(link, tmp_path):
         assert packet[Dot1AD].vlan == 100 and packet[Dot1Q].vlan == 200
         assert recomputed(packet) == raw(packet)
     assert first[IP].src == "10.5.5.5" and second[IPv6].src == "fd00::5"
-    assert second.time - first.time == pytest.approx(1e-6)
+    assert float(second.time - first.time) == pytest.approx(1e-6)
 
 
 def test_same_options_same_file(link, tmp_path):

@@ -120,7 +120,7 @@ END_TEST
 
 START_TEST(refuses_lengths_out_of_range)
 {
-	static const uint8_t bytes[EVENT_KEY_MAX + 1];
+	static const uint8_t bytes[EVENT_KEY_MAX + 1] = {0};
 	struct ownership_key keys[] = {{"BTC", 3}, {bytes, 0}};
 
 	ck_assert_ptr_null(ownership_keyset_create(keys, 2));
