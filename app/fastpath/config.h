@@ -161,7 +161,7 @@ int config_load_text(struct config *c, const char *name, const char *text, size_
 /* Frees what config_load allocated. */
 void config_free(struct config *c);
 
-/* One lcore of the EAL --lcores string that `lcores` stands for. */
+/* One lcore of the EAL --lcores string that `lcores` stands for; of several CPUs in a group, one. */
 struct config_lcore {
 	uint32_t id;
 	uint32_t cpu;

@@ -80,6 +80,10 @@ bool config_address_equal(const struct config_address *a, const struct config_ad
 /* ids such as 1 or 1,2 or 1-3, each once; -1 when the text is no such list or longer than max */
 int config_parse_ids(const char *text, uint32_t *id, uint32_t max, uint32_t highest);
 
+/* config_eal.c: one option of [eal], p->key_name */
+int config_parse_eal(struct config_parse *p, const struct config_key_info *k, void *base,
+                     const char *value);
+
 /* The bearer token in c->http_token_file. */
 int config_read_token(struct config_parse *p);
 

@@ -298,50 +298,6 @@ static int parse_lcores(struct config_parse *p, const struct config_key_info *k,
 	return 0;
 }
 
-static bool is_managed(const char *name)
-{
-	static const char *const ours[] = {"main-lcore", "proc-type", "corelist", "coremask",
-	                                   "help",       "version",   "lcores"};
-
-	for (size_t i = 0; i < COUNT(ours); i++)
-		if (strcmp(name, ours[i]) == 0)
-			return true;
-	return false;
-}
-
-static bool may_repeat(const char *name)
-{
-	return strcmp(name, "vdev") == 0 || strcmp(name, "allow") == 0 ||
-	       strcmp(name, "block") == 0 || strcmp(name, "log-level") == 0;
-}
-
-static int parse_eal(struct config_parse *p, const struct config_key_info *k, void *base,
-                     const char *value)
-{
-	struct config *c = base;
-	const char *name = p->key_name;
-	struct config_eal_option *o = &c->eal[c->eal_count];
-
-	(void)k;
-	if (is_managed(name) || strcmp(name, "l") == 0 || strcmp(name, "c") == 0 || name[0] == '-')
-		return config_fail(p, "this option is the engine's: lcores come from eal.lcores, "
-		                      "and options are written without dashes");
-	if (strlen(name) == 1)
-		return config_fail(p, "one-letter options are not taken: use EAL's long name");
-	if (!is_plain(name, "-") || strlen(name) >= sizeof(o->key))
-		return config_fail(p, "this is no name of an EAL option");
-	for (uint32_t i = 0; i < c->eal_count; i++)
-		if (strcmp(c->eal[i].key, name) == 0 &&
-		    (!may_repeat(name) || strcmp(c->eal[i].value, value) == 0))
-			return config_fail(p, "duplicate");
-	if (c->eal_count == CONFIG_EAL_MAX)
-		return config_fail(p, "there are more than %d EAL options", CONFIG_EAL_MAX);
-	strcpy(o->key, name);
-	strcpy(o->value, value);
-	c->eal_count++;
-	return 0;
-}
-
 bool config_address_is_multicast(const struct config_address *a)
 {
 	return a->family == AF_INET6 ? a->bytes[0] == 0xff : (a->bytes[0] & 0xf0) == 0xe0;
@@ -569,7 +525,7 @@ const struct config_key_info config_keys[] = {
 	 "auto numbers the usable CPUs 0..n in NUMA order; or lcores with their CPUs, such as 0@0,1@1,2@1.",
 	 STRING(config, lcores, "auto or a list such as 0@0,1@1,2@1")},
 	{"eal", "ANY", "", "", "Any other long EAL option: key = value becomes --key=value, key = becomes --key.",
-	 .parse = parse_eal, .allowed = "a value for EAL, or nothing", .example = "", .flags = CONFIG_KEY_ANY},
+	 .parse = config_parse_eal, .allowed = "a value for EAL, or nothing", .example = "", .flags = CONFIG_KEY_ANY},
 
 	{"dataplane", "enable", "FAST_PATH_ENABLE", "0",
 	 "1 opens the ports and runs the RX lcores; 0 takes events over HTTP only.", BOOL(enable)},

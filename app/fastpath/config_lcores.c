@@ -75,39 +75,91 @@ static const char *list_numbers(char *out, size_t len, const uint32_t *number, u
 	return out;
 }
 
-static int add_lcore(struct config_lcore *lcore, uint32_t *count, uint32_t id, uint32_t cpu)
+/* what is being made of eal.lcores */
+struct list {
+	struct config_lcore *lcore;
+	uint32_t *count;
+	const uint32_t *usable;
+	uint32_t usable_count;
+	char *out; /* EAL's argument */
+	size_t len, max;
+	char *err;
+};
+
+static int usable(struct list *l, uint32_t lcore, uint32_t cpu)
 {
-	for (uint32_t i = 0; i < *count; i++)
-		if (lcore[i].id == id)
+	char list[128];
+
+	for (uint32_t i = 0; i < l->usable_count; i++)
+		if (l->usable[i] == cpu)
+			return 0;
+	return fail(l->err,
+	            "eal.lcores: lcore %u: CPU %u does not exist or may not be used; there are %s",
+	            lcore, cpu, list_numbers(list, sizeof(list), l->usable, l->usable_count));
+}
+
+/* lcore id on one of several CPUs; -1: a duplicate, or too many */
+static int add_lcore(struct list *l, uint32_t id, const uint32_t *cpu, uint32_t cpus)
+{
+	char on[256];
+
+	for (uint32_t i = 0; i < *l->count; i++)
+		if (l->lcore[i].id == id)
 			return -1;
-	if (*count == LCORES_MAX || id >= LCORES_MAX)
-		return -1;
-	lcore[*count].id = id;
-	lcore[(*count)++].cpu = cpu;
+	for (uint32_t i = 0; i < cpus; i++)
+		if (usable(l, id, cpu[i]) < 0)
+			return -1;
+	list_numbers(on, sizeof(on), cpu, cpus);
+	l->len += (size_t)snprintf(l->out + l->len, l->max - l->len, "%s%u@%s%s%s",
+	                           *l->count == 0 ? "" : ",", id, cpus > 1 ? "(" : "", on,
+	                           cpus > 1 ? ")" : "");
+	if (l->len >= l->max || *l->count == LCORES_MAX)
+		return fail(l->err, "eal.lcores: the list is longer than %zu bytes", l->max);
+	l->lcore[*l->count].id = id;
+	l->lcore[*l->count].cpu = cpu[*l->count % cpus];
+	(*l->count)++;
 	return 0;
 }
 
-/* one item: 1 or 1-3 (lcore and CPU have one number), or 2@1 */
-static int parse_item(const char *text, struct config_lcore *lcore, uint32_t *count)
+/* 1, 1-3 or (1,3-5); -1 when it is none. *grouped: in parentheses */
+static int parse_set(const char *text, size_t len, uint32_t id[LCORES_MAX], uint32_t highest,
+                     bool *grouped)
 {
-	const char *at = strchr(text, '@');
-	uint32_t id[LCORES_MAX], cpu;
-	char left[16];
-	int n;
+	char copy[256];
 
-	if (at != NULL) {
-		if ((size_t)(at - text) >= sizeof(left) ||
-		    config_parse_ids(at + 1, &cpu, 1, CPUS_MAX - 1) != 1)
+	*grouped = len > 2 && text[0] == '(' && text[len - 1] == ')';
+	if (len >= sizeof(copy))
+		return -1;
+	snprintf(copy, sizeof(copy), "%.*s", (int)(len - (*grouped ? 2 : 0)), text + *grouped);
+	return config_parse_ids(copy, id, LCORES_MAX, highest);
+}
+
+/* EAL's lcore_set[@cpu_set]: without the second, 1-3 are one to one, (1-3) share */
+static int parse_item(struct list *l, const char *text, size_t len)
+{
+	const char *at = memchr(text, '@', len);
+	size_t left = at == NULL ? len : (size_t)(at - text);
+	uint32_t id[LCORES_MAX], cpu[LCORES_MAX];
+	bool grouped, cpus_grouped;
+	int n = parse_set(text, left, id, LCORES_MAX - 1, &grouped), cpus;
+
+	if (at == NULL) {
+		cpus = parse_set(text, left, cpu, CPUS_MAX - 1, &cpus_grouped);
+	} else {
+		cpus = parse_set(at + 1, len - left - 1, cpu, CPUS_MAX - 1, &cpus_grouped);
+		/* a range here would mean something else in every reader's eyes */
+		if ((n > 1 && !grouped) || (cpus > 1 && !cpus_grouped))
 			return -1;
-		snprintf(left, sizeof(left), "%.*s", (int)(at - text), text);
-		n = config_parse_ids(left, id, 1, LCORES_MAX - 1);
-		return n == 1 ? add_lcore(lcore, count, id[0], cpu) : -1;
 	}
-	n = config_parse_ids(text, id, LCORES_MAX, LCORES_MAX - 1);
-	for (int i = 0; i < n; i++)
-		if (add_lcore(lcore, count, id[i], id[i]) < 0)
+	if (n < 0 || cpus < 0)
+		return -1;
+	for (int i = 0; i < n; i++) {
+		bool own = at == NULL && !grouped;
+
+		if (add_lcore(l, id[i], own ? &cpu[i] : cpu, own ? 1 : (uint32_t)cpus) < 0)
 			return -1;
-	return n < 0 ? -1 : 0;
+	}
+	return 0;
 }
 
 static int by_id(const void *a, const void *b)
@@ -117,34 +169,39 @@ static int by_id(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
-static int explicit_lcores(const struct config *c, const uint32_t *cpu, uint32_t cpus,
-                           struct config_lcore *lcore, uint32_t *count, char err[CONFIG_ERROR_MAX])
+/* bytes up to a comma outside of parentheses */
+static size_t item_length(const char *s)
 {
-	char copy[sizeof(c->lcores)], list[128];
-	char *save = NULL;
+	size_t len = 0;
 
-	strcpy(copy, c->lcores);
-	if (copy[0] == ',' || copy[strlen(copy) - 1] == ',' || strstr(copy, ",,") != NULL)
-		copy[0] = '?';
-	for (char *s = strtok_r(copy, ",", &save); s != NULL; s = strtok_r(NULL, ",", &save))
-		if (parse_item(s + strspn(s, " "), lcore, count) < 0)
-			return fail(err,
-			            "eal.lcores: %.200s is not auto or a list of different lcores "
-			            "below %d such as 0@0,1@1,2@1 or 0-3",
-			            c->lcores, LCORES_MAX);
-	for (uint32_t i = 0; i < *count; i++) {
-		bool usable = false;
+	for (int depth = 0; s[len] != '\0' && (depth > 0 || s[len] != ','); len++)
+		depth += (s[len] == '(') - (s[len] == ')');
+	return len;
+}
 
-		for (uint32_t j = 0; j < cpus; j++)
-			usable |= cpu[j] == lcore[i].cpu;
-		if (!usable)
+static int explicit_lcores(const struct config *c, struct list *l)
+{
+	const char *s = c->lcores;
+
+	l->err[0] = '\0';
+	for (;;) {
+		s += strspn(s, " ");
+		size_t len = item_length(s);
+
+		if (parse_item(l, s, len) < 0 && l->err[0] == '\0')
 			return fail(
-			    err,
-			    "eal.lcores: lcore %u: CPU %u does not exist or may not be used; "
-			    "there are %s",
-			    lcore[i].id, lcore[i].cpu, list_numbers(list, sizeof(list), cpu, cpus));
+			    l->err,
+			    "eal.lcores: %.200s is not auto or a list of different lcores below "
+			    "%d such as 0@0,1@1,2@1 or 0-3",
+			    c->lcores, LCORES_MAX);
+		if (l->err[0] != '\0')
+			return -EINVAL;
+		s += len;
+		if (*s == '\0')
+			break;
+		s++;
 	}
-	qsort(lcore, *count, sizeof(*lcore), by_id);
+	qsort(l->lcore, *l->count, sizeof(*l->lcore), by_id);
 	return 0;
 }
 
@@ -177,24 +234,29 @@ static int check_list(const char *key, const uint32_t *id, uint32_t n,
 	return 0;
 }
 
+static int auto_lcores(struct list *l)
+{
+	uint32_t n = l->usable_count < LCORES_MAX ? l->usable_count : LCORES_MAX;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (add_lcore(l, i, &l->usable[i], 1) < 0)
+			return -EINVAL;
+	return n == 1 ? add_lcore(l, 1, &l->usable[0], 1) : 0;
+}
+
 int config_lcores(const struct config *c, struct config_lcore lcore[CONFIG_LCORES_MAX * 4],
                   uint32_t *count, char *out, size_t out_len, char err[CONFIG_ERROR_MAX])
 {
 	uint32_t cpu[CPUS_MAX];
-	uint32_t cpus = usable_cpus(cpu);
-	size_t n = 0;
+	struct list l = {
+	    .lcore = lcore, .count = count, .usable = cpu, .out = out, .max = out_len, .err = err};
 
 	*count = 0;
-	if (cpus == 0)
+	l.usable_count = usable_cpus(cpu);
+	if (l.usable_count == 0)
 		return fail(err, "eal.lcores: the CPUs of this process cannot be read");
-	if (strcmp(c->lcores, "auto") == 0) {
-		for (uint32_t i = 0; i < cpus && i < LCORES_MAX; i++)
-			add_lcore(lcore, count, i, cpu[i]);
-		if (*count == 1)
-			add_lcore(lcore, count, 1, cpu[0]);
-	} else if (explicit_lcores(c, cpu, cpus, lcore, count, err) < 0) {
+	if ((strcmp(c->lcores, "auto") == 0 ? auto_lcores(&l) : explicit_lcores(c, &l)) < 0)
 		return -EINVAL;
-	}
 	if (*count < 2)
 		return fail(
 		    err,
@@ -207,11 +269,5 @@ int config_lcores(const struct config *c, struct config_lcore lcore[CONFIG_LCORE
 	if (c->enable &&
 	    check_list("rx_lcores", c->rx_lcore, c->rx_lcore_count, lcore, *count, err) < 0)
 		return -EINVAL;
-	for (uint32_t i = 0; i < *count; i++) {
-		n += (size_t)snprintf(out + n, n < out_len ? out_len - n : 0, "%s%u@%u",
-		                      i == 0 ? "" : ",", lcore[i].id, lcore[i].cpu);
-		if (n >= out_len)
-			return fail(err, "eal.lcores: the list is longer than %zu bytes", out_len);
-	}
 	return 0;
 }

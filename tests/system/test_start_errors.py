@@ -80,6 +80,7 @@ CHECKED = {
         "[dataplane]\nring_size = 1000\n",
         "x.ini:2: dataplane.ring_size: 1000 is not a power of two between 64 and 1048576"),
     "a bad choice": ("[dataplane]\nidle = lazy\n", "x.ini:2: dataplane.idle: lazy is not spin or adaptive"),
+    "an option that EAL has not": ("[eal]\nno-hugepages =\n", "x.ini:2: eal.no-hugepages: EAL has no such option"),
     "a malformed group": (
         PORT + "[feed t]\nport = nic0\nline_a = 239.1.1:9000\n",
         "x.ini:6: feed t.line_a: 239.1.1:9000 is not group:port such as 239.1.1.1:9000 or [ff15::1]:9000"),

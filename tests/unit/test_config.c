@@ -124,16 +124,20 @@ static const struct {
     {"[ownership]\nkeys = a, b\nkeys = a\n", "f.ini:3: ownership.keys: key a stands there twice"},
     {"[ownership]\nmode = static\n", "f.ini:2: ownership.mode: static needs keys: set OWNED_KEYS"},
     /* eal */
-    {"[eal]\nl = 0-1\n", "f.ini:2: eal.l: this option is the engine's: lcores come from "
-                         "eal.lcores, and options are written without dashes"},
-    {"[eal]\nmain-lcore = 1\n", "f.ini:2: eal.main-lcore: this option is the engine's: lcores "
-                                "come from eal.lcores, and options are written without dashes"},
-    {"[eal]\n--no-pci =\n", "f.ini:2: eal.--no-pci: this option is the engine's: lcores come "
-                            "from eal.lcores, and options are written without dashes"},
+    {"[eal]\nl = 0-1\n",
+     "f.ini:2: eal.l: this option is the engine's: lcores come from eal.lcores"},
+    {"[eal]\n--main-lcore = 1\n",
+     "f.ini:2: eal.--main-lcore: this option is the engine's: lcores come from eal.lcores"},
+    {"[eal]\n--no-pci =\n", "f.ini:2: eal.--no-pci: options are written without dashes"},
     {"[eal]\nm = 64\n", "f.ini:2: eal.m: one-letter options are not taken: use EAL's long name"},
-    {"[eal]\nno pci =\n", "f.ini:2: eal.no pci: this is no name of an EAL option"},
+    {"[eal]\nno pci =\n", "f.ini:2: eal.no pci: EAL has no such option"},
+    {"[eal]\nno-hugepages =\n", "f.ini:2: eal.no-hugepages: EAL has no such option"},
+    {"[eal]\nno-huge = 1\n", "f.ini:2: eal.no-huge: this option takes no value: write no-huge ="},
+    {"[eal]\nsocket-mem =\n", "f.ini:2: eal.socket-mem: this option needs a value"},
     {"[eal]\nno-pci =\nno-pci =\n", "f.ini:3: eal.no-pci: duplicate"},
     {"[eal]\nvdev = a\nvdev = a\n", "f.ini:3: eal.vdev: duplicate"},
+    {"[eal]\nlcores = auto\nlcores = auto\n",
+     "f.ini:3: eal.lcores: duplicate: it stands at line 2"},
     /* http */
     {"[http]\nlisten = localhost:8080\n", "f.ini:2: http.listen: localhost:8080 is not "
                                           "address:port such as 127.0.0.1:8080 or [::]:8080"},
@@ -661,8 +665,38 @@ START_TEST(lcores_that_are_given)
 	         "[eal]\nlcores = 5@%u, 2@%u,9@%u\n[dataplane]\nworker_lcores = 5,9\n", cpu, cpu,
 	         cpu);
 	ck_assert_int_eq(lcores(text), 0);
-	snprintf(expected, sizeof(expected), "2@%u,5@%u,9@%u", cpu, cpu, cpu);
+	snprintf(expected, sizeof(expected), "5@%u,2@%u,9@%u", cpu, cpu, cpu);
 	ck_assert_str_eq(eal_list, expected);
+	ck_assert_uint_eq(lcore_count, 3);
+	ck_assert_uint_eq(lcore[0].id, 2);
+	ck_assert_uint_eq(lcore[2].id, 9);
+}
+END_TEST
+
+START_TEST(lcores_in_groups)
+{
+	char text[256], expected[128];
+	cpu_set_t set;
+	unsigned int a = first_cpu(), b = a + 1;
+
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(set), &set), 0);
+	while (b < CPU_SETSIZE && !CPU_ISSET(b, &set))
+		b++;
+	if (b == CPU_SETSIZE)
+		b = a;
+	snprintf(text, sizeof(text), "[eal]\nlcores = 0@%u,(1-3)@(%u)\n", a, a);
+	ck_assert_int_eq(lcores(text), 0);
+	snprintf(expected, sizeof(expected), "0@%u,1@%u,2@%u,3@%u", a, a, a, a);
+	ck_assert_str_eq(eal_list, expected);
+	if (b == a)
+		return;
+	snprintf(text, sizeof(text), "[eal]\nlcores = 0@%u,(1,4)@(%u,%u)\n", a, a, b);
+	ck_assert_int_eq(lcores(text), 0);
+	snprintf(expected, sizeof(expected), "0@%u,1@(%u,%u),4@(%u,%u)", a, a, b, a, b);
+	ck_assert_str_eq(eal_list, expected);
+	ck_assert_uint_eq(lcore_count, 3);
+	ck_assert_uint_eq(lcore[1].cpu, b);
+	ck_assert_uint_eq(lcore[2].cpu, a);
 }
 END_TEST
 
@@ -708,9 +742,9 @@ START_TEST(lcores_that_do_not_exist)
 }
 END_TEST
 
-static const char *const bad_lists[] = {"0@0,", ",0@0",    "0@0,,1@0", "0@0,0@0", "0@",
-                                        "@0",   "(0,1)@0", "0-1@0",    "128@0",   "0@-1",
-                                        "x",    "0 1",     "0@0@1"};
+static const char *const bad_lists[] = {
+    "0@0,", ",0@0",   "0@0,,1@0", "0@0,0@0", "0@",   "@0", "(0,1@0", "0,1)@0", "0@(0",
+    "()@0", "(0,1)@", "0-1@0",    "128@0",   "0@-1", "x",  "0 1",    "0@0@1"};
 
 START_TEST(lists_that_are_none)
 {
@@ -840,6 +874,7 @@ int main(void)
 	tcase_add_test(t, auto_shares_a_single_cpu);
 	tcase_add_test(t, auto_numbers_all_usable_cpus);
 	tcase_add_test(t, lcores_that_are_given);
+	tcase_add_test(t, lcores_in_groups);
 	tcase_add_test(t, lcores_that_do_not_exist);
 	tcase_add_loop_test(t, lists_that_are_none, 0, sizeof(bad_lists) / sizeof(bad_lists[0]));
 	suite_add_tcase(s, t);
