@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "command.h"
 #include "engine_client.h"
-#include "live_commands.h"
 
-static const char usage[] = "usage: fastpathctl status [--url " ENGINE_URL "] [--json]\n";
+static const char usage[] = "usage: fastpathctl status [--url " ENGINE_URL "] [--json]";
 
 struct options {
 	const char *url;
@@ -25,6 +25,7 @@ static int parse(int argc, char **argv, struct options *o)
 	};
 	int c;
 
+	opterr = 0;
 	optind = 0; /* the program's own options have been read */
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		switch (c) {
@@ -35,18 +36,15 @@ static int parse(int argc, char **argv, struct options *o)
 			o->json = true;
 			break;
 		case 'h':
-			fputs(usage, stdout);
+			puts(usage);
 			return 0;
 		default:
-			fputs(usage, stderr);
-			return 2;
+			return usage_error("status: %s is unknown or lacks its value; %s",
+			                   argv[optind - 1], usage);
 		}
 	}
-	if (optind < argc) {
-		fprintf(stderr, "fastpathctl: status takes no argument: %s\n%s", argv[optind],
-		        usage);
-		return 2;
-	}
+	if (optind < argc)
+		return usage_error("status: it takes no argument: %s; %s", argv[optind], usage);
 	return -1;
 }
 
@@ -62,7 +60,7 @@ static int show(struct engine_client *client, bool json, char err[ENGINE_ERROR_M
 	} else if (stats && health) {
 		print_stats(stdout, stats, health);
 	} else {
-		rc = 1;
+		rc = EXIT_FOUND;
 	}
 	json_decref(stats);
 	json_decref(health);
@@ -79,17 +77,15 @@ int cmd_status(int argc, char **argv)
 		return rc;
 	struct engine_client *client = engine_client_open(o.url, err);
 
-	if (!client) {
-		fprintf(stderr, "fastpathctl: %s\n", err);
-		return 2;
-	}
+	if (!client)
+		return usage_error("status: %s", err);
 	rc = show(client, o.json, err);
 	if (rc)
 		fprintf(stderr, "fastpathctl: %s\n", err);
 	engine_client_close(client);
 	if (fflush(stdout) != 0) {
 		perror("fastpathctl: standard output");
-		return 1;
+		return EXIT_FOUND;
 	}
 	return rc;
 }

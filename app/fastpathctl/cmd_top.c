@@ -9,21 +9,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "engine_client.h"
-#include "live_commands.h"
 
-static const char usage[] = "usage: fastpathctl top [--url " ENGINE_URL "] [--count N]\n";
+static const char usage[] = "usage: fastpathctl top [--url " ENGINE_URL "] [--count N]";
 
 struct options {
 	const char *url;
 	unsigned long count; /* 0: until it is interrupted */
 };
-
-static int bad_usage(const char *what, const char *value)
-{
-	fprintf(stderr, "fastpathctl: top: %s: %s\n%s", what, value, usage);
-	return 2;
-}
 
 /* -1: go on; else the exit status */
 static int parse(int argc, char **argv, struct options *o)
@@ -37,6 +31,7 @@ static int parse(int argc, char **argv, struct options *o)
 	char *end;
 	int c;
 
+	opterr = 0;
 	optind = 0; /* the program's own options have been read */
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		switch (c) {
@@ -47,18 +42,19 @@ static int parse(int argc, char **argv, struct options *o)
 			errno = 0;
 			o->count = strtoul(optarg, &end, 10);
 			if (errno || *end || optarg[0] < '0' || optarg[0] > '9' || o->count == 0)
-				return bad_usage("--count must be 1 or more", optarg);
+				return usage_error("top: --count %s: it must be 1 or more; %s",
+				                   optarg, usage);
 			break;
 		case 'h':
-			fputs(usage, stdout);
+			puts(usage);
 			return 0;
 		default:
-			fputs(usage, stderr);
-			return 2;
+			return usage_error("top: %s is unknown or lacks its value; %s",
+			                   argv[optind - 1], usage);
 		}
 	}
 	if (optind < argc)
-		return bad_usage("it takes no argument", argv[optind]);
+		return usage_error("top: it takes no argument: %s; %s", argv[optind], usage);
 	return -1;
 }
 
@@ -130,11 +126,11 @@ static int show(struct engine_client *client, bool terminal, unsigned int *lines
 {
 	json_t *stats = engine_stats(client, err);
 	json_t *health = stats && terminal ? engine_health(client, err) : NULL;
-	int rc = stats && (health || !terminal) ? 0 : 1;
+	int rc = stats && (health || !terminal) ? 0 : EXIT_FOUND;
 
 	if (rc == 0 && terminal && draw(stats, health, lines)) {
 		snprintf(err, ENGINE_ERROR_MAX, "no memory for a page");
-		rc = 1;
+		rc = EXIT_FOUND;
 	} else if (rc == 0 && !terminal) {
 		print_line(stats);
 	}
@@ -142,7 +138,7 @@ static int show(struct engine_client *client, bool terminal, unsigned int *lines
 	json_decref(health);
 	if (rc == 0 && fflush(stdout) != 0) {
 		snprintf(err, ENGINE_ERROR_MAX, "standard output: %s", strerror(errno));
-		rc = 1;
+		rc = EXIT_FOUND;
 	}
 	return rc;
 }
@@ -160,7 +156,7 @@ static int watch(struct engine_client *client, unsigned long count, char err[ENG
 			clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
 		}
 		if (show(client, terminal, &lines, err))
-			return 1;
+			return EXIT_FOUND;
 	}
 	return 0;
 }
@@ -175,10 +171,8 @@ int cmd_top(int argc, char **argv)
 		return rc;
 	struct engine_client *client = engine_client_open(o.url, err);
 
-	if (!client) {
-		fprintf(stderr, "fastpathctl: %s\n", err);
-		return 2;
-	}
+	if (!client)
+		return usage_error("top: %s", err);
 	rc = watch(client, o.count, err);
 	if (rc)
 		fprintf(stderr, "fastpathctl: %s\n", err);

@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#define EXIT_FOUND 1 /* it ran, and what it looked for is wrong */
+#define EXIT_FOUND 1 /* it ran, and what it looked for is wrong, or no engine answers */
 #define EXIT_USAGE 2 /* bad arguments, or it could not begin */
 
 struct command {
@@ -31,5 +31,7 @@ int cmd_journal_verify(int argc, char **argv);
 int cmd_journal_cat(int argc, char **argv);
 int cmd_journal_stat(int argc, char **argv);
 int cmd_journal_repair(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 
 #endif

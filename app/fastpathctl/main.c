@@ -4,10 +4,13 @@
 #include <string.h>
 
 #include "command.h"
+#include "engine_client.h"
 
 static const struct command commands[] = {
     {"journal", "ls|verify|cat|stat|repair DIR", "look at a journal directory, or repair it",
      cmd_journal},
+    {"status", "[--url URL] [--json]", "figures of a running engine (" ENGINE_URL ")", cmd_status},
+    {"top", "[--url URL] [--count N]", "the same, live: once a second", cmd_top},
 };
 
 int main(int argc, char **argv)
