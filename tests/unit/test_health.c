@@ -77,6 +77,13 @@ START_TEST(latency)
 	process_window(250000);
 	expect(HEALTH_LATENCY, HEALTH_UNHEALTHY,
 	       "p99 is 250.0 us over the last 10 s, above 200 us");
+	/* a few samples have no p99 */
+	f.latency[LATENCY_PROCESS].window.count[histogram_bucket(250000)] = HEALTH_P99_SAMPLES;
+	f.latency[LATENCY_PROCESS].window.total = HEALTH_P99_SAMPLES;
+	expect(HEALTH_LATENCY, HEALTH_UNHEALTHY, "above 200 us");
+	f.latency[LATENCY_PROCESS].window.count[histogram_bucket(250000)] -= 1;
+	f.latency[LATENCY_PROCESS].window.total -= 1;
+	expect_healthy();
 	/* an empty window says nothing, even when thresholds are 0 */
 	memset(&f.latency[LATENCY_PROCESS].window, 0, sizeof(struct histogram_snapshot));
 	c.p99_degraded_us = 0;

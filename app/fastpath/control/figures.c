@@ -13,7 +13,7 @@
 #include "event/hash.h"
 
 #define SLOTS    (FIGURES_WINDOW_S + 1)
-#define FRESH_NS 100000000ull /* figures younger than this are not gathered again */
+#define FRESH_NS 10000000ull /* figures younger than this are not gathered again */
 
 /* what a window needs of one moment */
 struct moment {

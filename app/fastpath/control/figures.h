@@ -114,7 +114,7 @@ struct figures_source; /* made by main from the data plane and the journal write
 
 /* Control thread, once a second: moves the 10 s windows. */
 void figures_tick(struct figures_source *s, uint64_t now_ns);
-/* Control thread: the figures now. Borrowed until the next call; cheap to call again within 100 ms (the
+/* Control thread: the figures now. Borrowed until the next call; cheap to call again within 10 ms (the
  * same figures are returned). */
 const struct figures *figures_get(struct figures_source *s, uint64_t now_ns);
 /* Control thread: one key. */

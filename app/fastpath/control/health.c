@@ -87,7 +87,7 @@ static void judge_latency(struct health *h, const struct figures *f, const struc
 	const struct histogram_snapshot *window = &f->latency[LATENCY_PROCESS].window;
 	double p99_us = (double)histogram_quantile(window, 0.99) / 1000.0;
 
-	if (window->total == 0)
+	if (window->total < HEALTH_P99_SAMPLES)
 		return;
 	if (p99_us > c->p99_unhealthy_us)
 		blame(h, HEALTH_LATENCY, HEALTH_UNHEALTHY,

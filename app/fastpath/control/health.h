@@ -9,6 +9,8 @@
 
 #define HEALTH_REASONS_MAX 64
 #define HEALTH_REASON_LEN  224
+/* below this many samples p99 is nothing but the slowest: one POST that met a napping lcore is no fault */
+#define HEALTH_P99_SAMPLES 100
 
 enum health_status { HEALTH_HEALTHY, HEALTH_DEGRADED, HEALTH_UNHEALTHY };
 
