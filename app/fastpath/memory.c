@@ -18,11 +18,8 @@
 #include <rte_malloc.h>
 #include <rte_memory.h>
 
-#include "dataplane/port.h"
-
 #define MIB           (1024ul * 1024)
 #define MEMLOG_HEAP   "fastpath-memlog"
-#define MBUF_HEADER   64 /* of a pool, before each buffer */
 #define EAL_OVERHEAD  (32 * MIB) /* EAL's own tables, drivers */
 #define ORDINARY_PAGE 4096ul
 /* EAL puts its bookkeeping before and behind what it hands out: a page on each side */
@@ -131,22 +128,8 @@ static bool eal_option(const struct config *c, const char *key)
 	return false;
 }
 
-/* EAL lets no buffer cross an ordinary page: one of 2.4 KiB takes a whole page */
-static size_t ordinary_waste(const struct config *c)
+static void plan_ordinary(struct memory_plan *m, size_t wanted)
 {
-	size_t bytes = 0;
-
-	for (uint32_t i = 0; c->enable && i < c->port_count; i++) {
-		size_t one = port_mbuf_bytes(&c->port[i]) + MBUF_HEADER;
-
-		bytes += port_mbufs(c, &c->port[i]) * (round_up(one, ORDINARY_PAGE) - one);
-	}
-	return bytes;
-}
-
-static void plan_ordinary(struct memory_plan *m, const struct config *c, size_t wanted)
-{
-	m->eal_bytes += ordinary_waste(c);
 	m->huge = false;
 	m->huge_dir[0] = '\0';
 	m->page_size = ORDINARY_PAGE;
@@ -187,7 +170,7 @@ void memory_plan(struct memory_plan *m, const struct config *c, size_t eal_bytes
 		m->memlog_bytes = round_up(wanted, best.page);
 		return;
 	}
-	plan_ordinary(m, c, wanted);
+	plan_ordinary(m, wanted);
 }
 
 const char *memory_huge_name(const struct memory_plan *m)

@@ -11,6 +11,7 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_mbuf_dyn.h>
+#include <rte_mbuf_pool_ops.h>
 
 #include "dataplane/port_loss.h"
 #include "event/event.h"
@@ -84,17 +85,44 @@ static int probe(struct port *p, char err[CONFIG_ERROR_MAX])
 	return 0;
 }
 
+/* As rte_pktmbuf_pool_create, but packed: where addresses need no translation a buffer may cross pages. Without
+ * hugepages each would take a page of its own otherwise, and net_af_xdp takes the pool for packed: it
+ * registers `size` times the size of a buffer with the kernel and would lose what lies behind. */
+static struct rte_mempool *create_pool(const char *name, uint32_t size, uint16_t data, int socket)
+{
+	uint16_t private_size = RTE_ALIGN_CEIL(sizeof(struct event_source), RTE_MBUF_PRIV_ALIGN);
+	struct rte_pktmbuf_pool_private sizes = {.mbuf_data_room_size = data,
+	                                         .mbuf_priv_size = private_size};
+	unsigned int flags = rte_eal_iova_mode() == RTE_IOVA_VA ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0;
+	struct rte_mempool *pool =
+	    rte_mempool_create_empty(name, size, sizeof(struct rte_mbuf) + private_size + data,
+	                             POOL_CACHE, sizeof(sizes), socket, flags);
+	int ret;
+
+	if (pool == NULL)
+		return NULL;
+	ret = rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL);
+	rte_pktmbuf_pool_init(pool, &sizes);
+	if (ret == 0)
+		ret = rte_mempool_populate_default(pool);
+	if (ret < 0) {
+		rte_mempool_free(pool);
+		rte_errno = -ret;
+		return NULL;
+	}
+	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+	return pool;
+}
+
 static int make_pool(struct port *p, const struct config *c, char err[CONFIG_ERROR_MAX])
 {
 	char name[RTE_MEMPOOL_NAMESIZE];
 
 	snprintf(name, sizeof(name), "rx-%.20s", p->config->name);
-	p->pool = rte_pktmbuf_pool_create(
-	    name, port_mbufs(c, p->config), POOL_CACHE,
-	    RTE_ALIGN_CEIL(sizeof(struct event_source), RTE_MBUF_PRIV_ALIGN),
-	    (uint16_t)data_room(p->config), p->socket);
+	p->pool =
+	    create_pool(name, port_mbufs(c, p->config), (uint16_t)data_room(p->config), p->socket);
 	if (p->pool == NULL)
-		return fail(p, err, -rte_errno, "rte_pktmbuf_pool_create");
+		return fail(p, err, -rte_errno, "packet buffers: rte_mempool_populate_default");
 	return 0;
 }
 
