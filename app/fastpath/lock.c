@@ -116,24 +116,52 @@ static int held(int fd, const char *what, char err[LOCK_ERROR_MAX])
 	            what);
 }
 
+/* a holder that ended between our open and our flock has removed the file: then it is no lock */
+static bool is_still(int fd, const char *path)
+{
+	struct stat ours, there;
+
+	return fstat(fd, &ours) == 0 && lstat(path, &there) == 0 && ours.st_dev == there.st_dev &&
+	       ours.st_ino == there.st_ino;
+}
+
+/* the locked file's descriptor, or -errno; -EWOULDBLOCK: *held_fd is the file to read and close */
+static int open_locked(const char *path, int *held_fd)
+{
+	for (;;) {
+		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+		if (fd < 0)
+			return -errno;
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+			if (is_still(fd, path))
+				return fd;
+			close(fd);
+			continue;
+		}
+		int error = errno;
+		if (error != EWOULDBLOCK)
+			close(fd);
+		*held_fd = fd;
+		return -error;
+	}
+}
+
 int lock_take_file(struct lock *l, const char *path, const char *what, char err[LOCK_ERROR_MAX])
 {
 	char pid[32];
 	int len = snprintf(pid, sizeof(pid), "%d\n", getpid());
-	int rc;
+	int held_fd = -1, rc, fd = open_locked(path, &held_fd);
 
 	l->fd = -1;
 	snprintf(l->path, sizeof(l->path), "%s", path);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return fail(-errno, err, "%s: lock file %.200s: %s", what, path, strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		rc = errno == EWOULDBLOCK ? held(fd, what, err)
-		                          : fail(-errno, err, "%s: lock file %.200s: %s", what,
-		                                 path, strerror(errno));
-		close(fd);
+	if (fd == -EWOULDBLOCK) {
+		rc = held(held_fd, what, err);
+		close(held_fd);
 		return rc;
 	}
+	if (fd < 0)
+		return fail(fd, err, "%s: lock file %.200s: %s", what, path, strerror(-fd));
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)len, 0) != len) {
 		rc = fail(errno != 0 ? -errno : -EIO, err, "%s: lock file %.200s: %s", what, path,
 		          strerror(errno));
@@ -146,8 +174,11 @@ int lock_take_file(struct lock *l, const char *path, const char *what, char err[
 
 void lock_release(struct lock *l)
 {
-	if (l->fd >= 0)
-		close(l->fd);
+	if (l->fd < 0)
+		return;
+	/* tidiness only: a file that stays behind is no lock */
+	(void)unlink(l->path);
+	close(l->fd);
 	l->fd = -1;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What only one engine of a machine may hold: a port, an HTTP address. A lock is a flock'ed file
- * with the holder's pid inside, so it dies with its holder; the file stays. Locks of interfaces and
+ * with the holder's pid inside, so it dies with its holder; a clean end removes the file. Locks of interfaces and
  * addresses carry the network namespace's inode in their name. The journal's lock is the journal
  * directory's own.
  *
@@ -38,7 +38,7 @@ int lock_port(struct lock *l, const struct config_port *p, char err[LOCK_ERROR_M
 /* The lock of the HTTP address, and whether it can be bound. Port 0 has no lock. */
 int lock_http(struct lock *l, const struct config *c, char err[LOCK_ERROR_MAX]);
 
-/* Harmless on a lock that holds nothing, if its fd is -1. */
+/* Also removes the file. Harmless on a lock that holds nothing, if its fd is -1. */
 void lock_release(struct lock *l);
 
 #endif

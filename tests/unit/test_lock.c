@@ -101,6 +101,7 @@ START_TEST(a_second_holder_is_told_the_first)
 	ck_assert_int_eq(access(path, F_OK), 0);
 	ck_assert_int_eq(lock_take_file(&l, path, "port x", err), 0);
 	lock_release(&l);
+	ck_assert_int_ne(access(path, F_OK), 0);
 	lock_release(&l);
 }
 END_TEST
@@ -133,6 +134,50 @@ START_TEST(twice_in_one_process)
 	lock_release(&a);
 	ck_assert_int_eq(lock_take_file(&b, path, "port x", err), 0);
 	lock_release(&b);
+}
+END_TEST
+
+/* takes and releases until it is killed; a byte in the pipe for each time somebody else held it too */
+static void contend(const char *inside, int out)
+{
+	struct lock l;
+
+	for (;;) {
+		if (lock_take_file(&l, path, "port x", err) < 0)
+			continue;
+		int fd = open(inside, O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd < 0 && write(out, "!", 1) != 1)
+			_exit(1);
+		if (fd >= 0) {
+			close(fd);
+			unlink(inside);
+			if (write(out, ".", 1) != 1)
+				_exit(1);
+		}
+		lock_release(&l);
+	}
+}
+
+START_TEST(a_file_that_goes_is_never_held_twice)
+{
+	char inside[PATH_MAX], seen;
+	int out[2], taken = 0;
+	pid_t pid[3];
+
+	snprintf(inside, sizeof(inside), "%s/inside", directory);
+	ck_assert_int_eq(pipe(out), 0);
+	for (int i = 0; i < 3; i++)
+		if ((pid[i] = fork()) == 0)
+			contend(inside, out[1]);
+	for (; taken < 500; taken++) {
+		ck_assert_int_eq(read(out[0], &seen, 1), 1);
+		if (seen != '.')
+			break;
+	}
+	for (int i = 0; i < 3; i++)
+		end(pid[i]);
+	unlink(inside);
+	ck_assert_int_eq(taken, 500);
 }
 END_TEST
 
@@ -244,7 +289,6 @@ START_TEST(one_engine_an_interface)
 		ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
 		ck_assert_int_eq(lock_port(&l, &same[0], err), 0);
 		ck_assert_int_ge(l.fd, 0);
-		unlink(l.path);
 		lock_release(&l);
 	}
 	end(pid);
@@ -392,7 +436,6 @@ START_TEST(one_engine_an_http_address)
 	ck_assert_str_eq(err, expected);
 	end(pid);
 	ck_assert_int_eq(lock_http(&l, &http, err), 0);
-	unlink(l.path);
 	lock_release(&l);
 }
 END_TEST
@@ -424,6 +467,7 @@ int main(void)
 	tcase_add_test(t, a_second_holder_is_told_the_first);
 	tcase_add_test(t, a_lock_file_holds_the_pid);
 	tcase_add_test(t, twice_in_one_process);
+	tcase_add_test(t, a_file_that_goes_is_never_held_twice);
 	tcase_add_test(t, a_link_is_no_lock_file);
 	if (geteuid() == 0)
 		tcase_add_test(t, without_run_there_are_other_directories);
