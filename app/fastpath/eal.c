@@ -106,6 +106,8 @@ int eal_start(const struct config *c, const struct memory_plan *m, const struct 
 	add(&a, "--main-lcore=%u", main_lcore);
 	if (option(c, "file-prefix") == NULL)
 		add(&a, "--file-prefix=%s", prefix);
+	/* it warns at every start that a socket of older releases is not made */
+	add(&a, "--log-level=lib.telemetry:error");
 	add_devices(&a, c);
 	add_memory(&a, c, m);
 	for (uint32_t i = 0; i < c->eal_count; i++) {

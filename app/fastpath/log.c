@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <rte_log.h>
 #include <stdarg.h>
@@ -249,4 +250,35 @@ int log_capture_eal(void)
 	if (stream == NULL)
 		return errno != 0 ? -errno : -ENOMEM;
 	return rte_openlog_stream(stream) < 0 ? -EINVAL : 0;
+}
+
+/* libbpf's levels are 0 warn, 1 info, 2 debug; what it warns of at an ordinary start is of interest to few */
+static int print_bpf(int level, const char *fmt, va_list ap)
+{
+	char message[LOG_MESSAGE_MAX];
+
+	vsnprintf(message, sizeof(message), fmt, ap);
+	message[strcspn(message, "\n")] = '\0';
+	emit(level == 0 ? CONFIG_LOG_INFO : CONFIG_LOG_DEBUG, message);
+	return 0;
+}
+
+static void set_print(const char *library, const char *function)
+{
+	/* only when a driver has loaded it: nothing here links to it */
+	void *handle = dlopen(library, RTLD_NOW | RTLD_NOLOAD);
+	void *(*set)(int (*print)(int level, const char *fmt, va_list ap));
+
+	if (handle == NULL)
+		return;
+	*(void **)&set = dlsym(handle, function);
+	if (set != NULL)
+		set(print_bpf);
+	dlclose(handle);
+}
+
+void log_capture_bpf(void)
+{
+	set_print("libbpf.so.1", "libbpf_set_print");
+	set_print("libxdp.so.1", "libxdp_set_print");
 }

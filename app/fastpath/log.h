@@ -44,6 +44,9 @@ void log_limited(struct log_limit *s, uint64_t now_ns, enum config_log_level lev
  * -errno. */
 int log_capture_eal(void);
 
+/* The same for libbpf and libxdp, which net_af_xdp brings along; after rte_eal_init. */
+void log_capture_bpf(void);
+
 /* Records that standard error did not take, since the start. */
 uint64_t log_lost(void);
 

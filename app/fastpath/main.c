@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -143,6 +144,7 @@ static int start_eal(struct engine *e, char err[CONFIG_ERROR_MAX])
 		main_lcore = RTE_MIN(main_lcore, e->lcore[i].id);
 	ret = eal_start(&e->config, &e->memory, &e->options, e->lcores, main_lcore, err);
 	if (ret == 0) {
+		log_capture_bpf();
 		e->eal = true;
 		clock_init(rte_get_tsc_hz());
 	}
@@ -226,11 +228,15 @@ static void start_telemetry(struct engine *e)
 
 static int drop_privileges(struct engine *e, char err[CONFIG_ERROR_MAX])
 {
-	bool xdp = false;
+	unsigned int keep = 0;
+	struct stat st;
 
 	for (uint32_t i = 0; i < e->dataplane.port_count; i++)
-		xdp |= port_needs_capabilities(&e->dataplane.port[i]);
-	return privileges_drop(xdp, err);
+		if (port_needs_capabilities(&e->dataplane.port[i]))
+			keep |= PRIVILEGES_DETACH_XDP;
+	if (fstat(e->dir.fd, &st) != 0 || st.st_uid != geteuid())
+		keep |= PRIVILEGES_FOREIGN_FILES;
+	return privileges_drop(keep, err);
 }
 
 static int boot(struct engine *e, char err[CONFIG_ERROR_MAX])

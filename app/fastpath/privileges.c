@@ -71,7 +71,7 @@ static int signal_threads(uint64_t allowed)
 	return count;
 }
 
-static void keep(uint32_t capability, uint64_t permitted, uint64_t *allowed)
+static void keep_one(uint32_t capability, uint64_t permitted, uint64_t *allowed)
 {
 	if (!(permitted & UINT64_C(1) << capability))
 		return;
@@ -80,7 +80,7 @@ static void keep(uint32_t capability, uint64_t permitted, uint64_t *allowed)
 	kept[CAP_TO_INDEX(capability)].effective |= CAP_TO_MASK(capability);
 }
 
-int privileges_drop(bool xdp, char err[CONFIG_ERROR_MAX])
+int privileges_drop(unsigned int keep, char err[CONFIG_ERROR_MAX])
 {
 	struct sigaction action = {.sa_handler = drop_here, .sa_flags = SA_RESTART};
 	const struct timespec pause = {.tv_nsec = 1000000};
@@ -95,10 +95,12 @@ int privileges_drop(bool xdp, char err[CONFIG_ERROR_MAX])
 		return -EIO;
 	}
 	memset(kept, 0, sizeof(kept));
-	if (xdp) {
-		keep(CAP_NET_ADMIN, permitted, &allowed);
-		keep(CAP_BPF, permitted, &allowed);
+	if (keep & PRIVILEGES_DETACH_XDP) {
+		keep_one(CAP_NET_ADMIN, permitted, &allowed);
+		keep_one(CAP_BPF, permitted, &allowed);
 	}
+	if (keep & PRIVILEGES_FOREIGN_FILES)
+		keep_one(CAP_DAC_OVERRIDE, permitted, &allowed);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
 	    sigaction(DROP_SIGNAL, &action, NULL) != 0) {
 		snprintf(err, CONFIG_ERROR_MAX, "capabilities: %s", strerror(errno));

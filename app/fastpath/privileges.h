@@ -3,13 +3,15 @@
 #ifndef FASTPATH_PRIVILEGES_H
 #define FASTPATH_PRIVILEGES_H
 
-#include <stdbool.h>
-
 #include "config.h"
 
-/* Drop, in every thread of the process, all capabilities but those that the ports need to be taken down
- * (net_af_xdp detaches its program: NET_ADMIN, BPF), and forbid new ones. Without root or capabilities it
- * does nothing. Returns 0 or -errno with err set. */
-int privileges_drop(bool xdp, char err[CONFIG_ERROR_MAX]);
+/* what must still be possible */
+#define PRIVILEGES_DETACH_XDP 1u /* NET_ADMIN, BPF: net_af_xdp detaches its program at the end */
+#define PRIVILEGES_FOREIGN_FILES \
+	2u /* DAC_OVERRIDE: the journal directory belongs to another user */
+
+/* Drop, in every thread of the process, all capabilities but those that `keep` names, and forbid new ones.
+ * Without any it does nothing. Returns 0 or -errno with err set. */
+int privileges_drop(unsigned int keep, char err[CONFIG_ERROR_MAX]);
 
 #endif
