@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
@@ -57,7 +58,7 @@ uint64_t figures_durable_seq(const struct figures_source *s, uint32_t shard)
 {
 	(void)s;
 	ck_assert_uint_eq(shard, 1);
-	return durable_seq;
+	return __atomic_load_n(&durable_seq, __ATOMIC_ACQUIRE);
 }
 
 int ingress_submit(struct ingress *in, const void *key, uint32_t key_len, const void *payload,
@@ -367,6 +368,873 @@ START_TEST(errors_are_json)
 }
 END_TEST
 
+static void restart(void)
+{
+	control_destroy(control);
+	start();
+}
+
+static void assert_unavailable(const char *code)
+{
+	ck_assert_int_eq(ask("POST /events?key=BTC", "", "{}"), 503);
+	assert_header("Retry-After: 1");
+	assert_error(code);
+}
+
+START_TEST(not_owner)
+{
+	ck_assert_int_eq(ask("POST /events?key=other", "", ""), 409);
+	json_t *o = answer_json();
+
+	ck_assert(json_is_null(json_object_get(o, "owner")));
+	ck_assert(json_is_null(json_object_get(o, "url")));
+	json_decref(o);
+	ck_assert_int_eq(ask("POST /events?key=other2", "", ""), 409);
+	o = answer_json();
+	ck_assert_str_eq(json_string_value(json_object_get(o, "owner")), "e2");
+	ck_assert_str_eq(json_string_value(json_object_get(o, "url")), "http://e2:8080");
+	json_decref(o);
+	ck_assert_uint_eq(filtered_not_owner, 2);
+	ck_assert_uint_eq(submitted, 0);
+}
+END_TEST
+
+START_TEST(unavailable_when_nothing_is_appended)
+{
+	submit_result = -EAGAIN;
+	assert_unavailable("BUSY");
+	submit_result = 0;
+	ingress_outcome = INGRESS_DROPPED;
+	assert_unavailable("JOURNAL_FULL");
+	ck_assert_uint_eq(submitted, 1);
+	ingress_outcome = INGRESS_APPENDED;
+	figures.shard[1].failing = ENOSPC;
+	assert_unavailable("DISK_FULL");
+	figures.shard[1].failing = EIO;
+	assert_unavailable("JOURNAL_FAILING");
+	figures.shard[1].failing = 0;
+	figures.shard[0].failing = EIO; /* another shard's trouble */
+	durable_seq = 100;
+	ck_assert_int_eq(ask("POST /events?key=BTC", "", ""), 200);
+	figures.draining = true;
+	assert_unavailable("DRAINING");
+	figures.draining = false;
+	figures.recovered = false;
+	assert_unavailable("NOT_READY");
+	figures.recovered = true;
+	figures.ownership_known = false;
+	assert_unavailable("NOT_READY");
+	ck_assert_uint_eq(submitted, 2);
+}
+END_TEST
+
+START_TEST(late_when_appended_but_not_durable)
+{
+	ck_assert_int_eq(ask("POST /events?key=BTC", "", ""), 504);
+	json_t *o = answer_json();
+
+	ck_assert_int_eq(json_integer_value(json_object_get(o, "shard")), 1);
+	ck_assert_int_eq(json_integer_value(json_object_get(o, "seq")), 1);
+	ck_assert(json_is_false(json_object_get(o, "durable")));
+	json_decref(o);
+	ck_assert_ptr_null(strcasestr(answer, "Retry-After"));
+	/* no worker has taken it: it may be appended yet */
+	ingress_outcome = INGRESS_PENDING;
+	ck_assert_int_eq(ask("POST /events?key=BTC", "", ""), 504);
+	o = answer_json();
+	ck_assert(json_is_null(json_object_get(o, "seq")));
+	json_decref(o);
+	ck_assert_uint_eq(slots_out, 1);
+	ingress_outcome = INGRESS_APPENDED;
+	ask("GET /health", "", "");
+	ck_assert_uint_eq(slots_out, 0);
+}
+END_TEST
+
+START_TEST(not_durable_without_sync)
+{
+	config.sync = JOURNAL_SYNC_NONE;
+	restart();
+	durable_seq = 1;
+	ck_assert_int_eq(ask("POST /events?key=BTC", "", ""), 200);
+	ck_assert_ptr_nonnull(strstr(answer, "\"durable\":false"));
+	config.sync = JOURNAL_SYNC_GROUP;
+	config.store = CONFIG_STORE_MEMORY;
+	restart();
+	durable_seq = 2;
+	ck_assert_int_eq(ask("POST /events?key=BTC", "", ""), 200);
+	ck_assert_ptr_nonnull(strstr(answer, "\"durable\":false"));
+}
+END_TEST
+
+START_TEST(keys_and_bodies_of_any_bytes)
+{
+	static char body[EVENT_PAYLOAD_MAX + 1];
+
+	durable_seq = 1000;
+	ck_assert_int_eq(ask("POST /events?key=%00a%ff+b%2B&other=1", "", ""), 200);
+	ck_assert_uint_eq(submitted_key_len, 6);
+	ck_assert_mem_eq(submitted_key, "\0a\xff b+", 6);
+	ck_assert_uint_eq(submitted_payload_len, 0);
+	ck_assert_int_eq(ask("POST http://any.host/events?key=x", "", ""), 200);
+	ck_assert_mem_eq(submitted_key, "x", 1);
+	memset(body, 'b', EVENT_PAYLOAD_MAX);
+	ck_assert_int_eq(ask("POST /events?key=BTC", "", body), 200);
+	ck_assert_uint_eq(submitted_payload_len, EVENT_PAYLOAD_MAX);
+	ck_assert_mem_eq(submitted_payload, body, EVENT_PAYLOAD_MAX);
+	ck_assert_int_eq(
+	    ask("POST "
+	        "/events?key=0123456789012345678901234567890123456789012345678901234567890123",
+	        "", ""),
+	    200);
+	ck_assert_uint_eq(submitted_key_len, EVENT_KEY_MAX);
+}
+END_TEST
+
+START_TEST(body_too_large)
+{
+	static char body[EVENT_PAYLOAD_MAX + 2];
+	int fd = connect_to();
+
+	memset(body, 'b', EVENT_PAYLOAD_MAX + 1);
+	ck_assert_int_eq(ask("POST /events?key=BTC", "", body), 413);
+	assert_error("BODY_TOO_LARGE");
+	send_text(fd,
+	          "POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+	          "2001\r\n");
+	send_text(fd, body);
+	send_text(fd, "\r\n0\r\n\r\n");
+	ck_assert(read_answer(fd, false));
+	ck_assert_int_eq(answer_status(), 413);
+	close(fd);
+	/* nobody waits for a terabyte */
+	fd = connect_to();
+	send_text(fd, "POST /events?key=BTC HTTP/1.1\r\nHost: x\r\n"
+	              "Content-Length: 1099511627776\r\n\r\nxxx");
+	ck_assert(read_answer(fd, false));
+	ck_assert_int_eq(answer_status(), 413);
+	close(fd);
+	ck_assert_uint_eq(submitted, 0);
+}
+END_TEST
+
+START_TEST(chunked_body)
+{
+	int fd = connect_to();
+
+	durable_seq = 1;
+	send_text(fd,
+	          "POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+	          "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+	ck_assert(read_answer(fd, false));
+	ck_assert_int_eq(answer_status(), 200);
+	ck_assert_uint_eq(submitted_payload_len, 5);
+	ck_assert_mem_eq(submitted_payload, "abcde", 5);
+	close(fd);
+}
+END_TEST
+
+START_TEST(token)
+{
+	static const char *const wrong[] = {"",
+	                                    "Authorization: Bearer secre\r\n",
+	                                    "Authorization: Bearer secret1\r\n",
+	                                    "Authorization: Bearer \r\n",
+	                                    "Authorization: Basic secret\r\n",
+	                                    "Authorization: secret\r\n",
+	                                    "Authorization: Bearer secretsecret\r\n",
+	                                    "Authorization: Bearer Secret\r\n"};
+
+	strcpy(config.http_token, "secret");
+	durable_seq = 1;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		ck_assert_int_eq(ask("POST /events?key=BTC", wrong[i], "{}"), 401);
+		assert_header("WWW-Authenticate: Bearer");
+		assert_error("UNAUTHORIZED");
+	}
+	ck_assert_uint_eq(submitted, 0);
+	ck_assert_int_eq(ask("POST /events?key=BTC", "Authorization: Bearer secret\r\n", "{}"),
+	                 200);
+	ck_assert_int_eq(ask("GET /stats", "", ""), 200);
+}
+END_TEST
+
+static int post_as(const char *id, const char *body)
+{
+	char header[512];
+
+	snprintf(header, sizeof(header), "Idempotency-Key: %s\r\n", id);
+	return ask("POST /events?key=BTC", header, body);
+}
+
+START_TEST(idempotency)
+{
+	char first[256], id[200];
+
+	durable_seq = 1000;
+	ck_assert_int_eq(post_as("one", "{}"), 200);
+	snprintf(first, sizeof(first), "%s", strstr(answer, "\r\n\r\n"));
+	ck_assert_int_eq(post_as("two", "{}"), 200);
+	ck_assert_str_ne(strstr(answer, "\r\n\r\n"), first);
+	ck_assert_int_eq(post_as("one", "{}"), 200);
+	ck_assert_str_eq(strstr(answer, "\r\n\r\n"), first);
+	ck_assert_uint_eq(submitted, 2);
+	ck_assert_int_eq(post_as("one", "{} "), 422);
+	assert_error("IDEMPOTENCY_KEY_REUSED");
+	ck_assert_int_eq(ask("POST /events?key=ETH", "Idempotency-Key: one\r\n", "{}"), 422);
+	/* it was answered; what the journal does now does not matter */
+	figures.shard[1].failing = ENOSPC;
+	ck_assert_int_eq(post_as("one", "{}"), 200);
+	figures.shard[1].failing = 0;
+	memset(id, 'i', 128);
+	id[128] = '\0';
+	ck_assert_int_eq(post_as(id, "{}"), 200);
+	id[128] = 'i';
+	id[129] = '\0';
+	ck_assert_int_eq(post_as(id, "{}"), 400);
+	assert_error("BAD_IDEMPOTENCY_KEY");
+	ck_assert_int_eq(post_as("", "{}"), 400);
+	ck_assert_int_eq(post_as("caf\xc3\xa9", "{}"), 400);
+	ck_assert_uint_eq(submitted, 3);
+}
+END_TEST
+
+START_TEST(idempotency_of_what_failed)
+{
+	/* appended and late: the repeat is told the same number */
+	ck_assert_int_eq(post_as("late", "{}"), 504);
+	ck_assert_int_eq(post_as("late", "{}"), 504);
+	durable_seq = 1;
+	ck_assert_int_eq(post_as("late", "{}"), 200);
+	ck_assert_ptr_nonnull(strstr(answer, "\"seq\":1,"));
+	ck_assert_uint_eq(submitted, 1);
+	/* not appended: the repeat is a new try */
+	ingress_outcome = INGRESS_DROPPED;
+	ck_assert_int_eq(post_as("lost", "{}"), 503);
+	ingress_outcome = INGRESS_APPENDED;
+	durable_seq = 2;
+	ck_assert_int_eq(post_as("lost", "{}"), 200);
+	ck_assert_uint_eq(submitted, 3);
+}
+END_TEST
+
+START_TEST(idempotency_while_the_first_waits)
+{
+	static const char request[] =
+	    "POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nIdempotency-Key: a\r\n"
+	    "Content-Length: 0\r\n\r\n";
+	int first = connect_to(), second = connect_to();
+	char byte;
+
+	config.http_durable_timeout_ms = 5000;
+	ingress_outcome = INGRESS_PENDING;
+	send_text(first, request);
+	send_text(second, request);
+	for (int i = 0; i < 50; i++)
+		control_step(control, 1);
+	ck_assert_int_eq(recv(first, &byte, 1, MSG_DONTWAIT), -1);
+	ck_assert_int_eq(recv(second, &byte, 1, MSG_DONTWAIT), -1);
+	ck_assert_uint_eq(submitted, 1);
+	ingress_outcome = INGRESS_APPENDED;
+	durable_seq = 1;
+	ck_assert(read_answer(first, false));
+	ck_assert_int_eq(answer_status(), 200);
+	ck_assert(read_answer(second, false));
+	ck_assert_int_eq(answer_status(), 200);
+	ck_assert_ptr_nonnull(strstr(answer, "\"seq\":1,"));
+	close(first);
+	close(second);
+}
+END_TEST
+
+START_TEST(keys_and_ownership)
+{
+	ck_assert_int_eq(ask("GET /keys/B%54C", "", ""), 200);
+	json_t *o = answer_json();
+
+	ck_assert_str_eq(json_string_value(json_object_get(o, "key")), "BTC");
+	ck_assert(json_is_true(json_object_get(o, "owned")));
+	ck_assert_str_eq(json_string_value(json_object_get(o, "owner")), "e1");
+	ck_assert_int_eq(json_integer_value(json_object_get(o, "shard")), 1);
+	ck_assert_int_eq(json_integer_value(json_object_get(o, "events")), 7);
+	ck_assert_int_eq(json_integer_value(json_object_get(o, "last_seq")), 42);
+	json_decref(o);
+	ck_assert_int_eq(ask("GET /keys/%ff", "", ""), 200);
+	o = answer_json();
+	ck_assert(json_is_null(json_object_get(o, "key")));
+	ck_assert(json_is_false(json_object_get(o, "seen")));
+	json_decref(o);
+	ck_assert_int_eq(ask("GET /ownership", "", ""), 200);
+	o = answer_json();
+	ck_assert_str_eq(json_string_value(json_object_get(o, "mode")), "static");
+	ck_assert_uint_eq(json_array_size(json_object_get(o, "keys")), 2);
+	ck_assert(json_is_false(json_object_get(o, "truncated")));
+	json_decref(o);
+}
+END_TEST
+
+START_TEST(stats_hold_what_the_contract_names)
+{
+	static const char *const names[] = {"fast_path_count",
+	                                    "fast_path_drops_total",
+	                                    "fast_path_filtered_total",
+	                                    "fast_path_publish_p50_us",
+	                                    "fast_path_publish_p99_us",
+	                                    "fast_path_publish_p999_us",
+	                                    "fast_path_process_p50_us",
+	                                    "fast_path_process_p99_us",
+	                                    "fast_path_process_p999_us",
+	                                    "persistence_queue_write_p99_us",
+	                                    "persistence_queue_sync_p99_us",
+	                                    "persistence_queue_lag",
+	                                    "persistence_queue_error_count",
+	                                    "events_per_second",
+	                                    "uptime_s",
+	                                    "messages_total",
+	                                    "journaled_total",
+	                                    "law_frames_balance",
+	                                    "law_messages_balance",
+	                                    "shard_1_durable_seq",
+	                                    "process_resident_memory_bytes"};
+	struct latency_figures *process = &figures.latency[LATENCY_PROCESS];
+
+	figures.journaled = 90;
+	figures.messages = 100;
+	figures.reason[REASON_NOT_OWNER] = 6;
+	figures.reason[REASON_RING_FULL] = 3;
+	figures.port_count = 1;
+	figures.port[0] = (struct port_figures){.name = "nic0", .device = "d", .driver = "x"};
+	figures.port[0].seen = 50;
+	figures.port[0].decoded = 40;
+	figures.reason[REASON_NOT_IP] = 8;
+	figures.reason[REASON_NIC_MISSED] = 2;
+	process->window.count[histogram_bucket(1500)] = process->window.total = 10;
+	process->window.max = 1500;
+	ck_assert_int_eq(ask("GET /stats", "", ""), 200);
+	json_t *o = answer_json();
+	const char *name;
+	json_t *value;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		ck_assert_msg(json_is_number(json_object_get(o, names[i])), "%s", names[i]);
+	json_object_foreach (o, name, value)
+		ck_assert_msg(!json_is_object(value) && !json_is_array(value), "%s is not flat",
+		              name);
+	ck_assert_int_eq(json_integer_value(json_object_get(o, "fast_path_count")), 90);
+	ck_assert_int_eq(json_integer_value(json_object_get(o, "fast_path_drops_total")), 5);
+	ck_assert_int_eq(json_integer_value(json_object_get(o, "fast_path_filtered_total")), 14);
+	ck_assert_int_eq(json_integer_value(json_object_get(o, "law_frames_balance")), 0);
+	ck_assert_int_eq(json_integer_value(json_object_get(o, "law_messages_balance")), 1);
+	ck_assert_double_eq(json_real_value(json_object_get(o, "fast_path_process_p99_us")), 1.5);
+	json_decref(o);
+}
+END_TEST
+
+START_TEST(metrics_hold_what_the_contract_names)
+{
+	static const char *const lines[] = {
+	    "\nfast_path_events_total 0\n",
+	    "\nfast_path_drops_total{reason=\"nic_missed\",unit=\"frame\"} 0\n",
+	    "\nfast_path_drops_total{reason=\"ring_full\",unit=\"message\"} 0\n",
+	    "\nfast_path_filtered_total{reason=\"not_owner\",unit=\"message\"} 0\n",
+	    "\nfast_path_process_latency_microseconds_bucket{le=\"1\"} 0\n",
+	    "\nfast_path_process_latency_microseconds_bucket{le=\"1000000\"} 0\n",
+	    "\nfast_path_process_latency_microseconds_bucket{le=\"+Inf\"} 0\n",
+	    "\nfast_path_publish_latency_microseconds_count 0\n",
+	    "\nfast_path_process_latency_p50_microseconds 0\n",
+	    "\nfast_path_process_latency_p99_microseconds 0\n",
+	    "\nfast_path_process_latency_p999_microseconds 0\n",
+	    "\npersistence_queue_write_latency_p99_microseconds 0\n",
+	    "\npersistence_queue_sync_latency_p99_microseconds 0\n",
+	    "\npersistence_queue_lag 0\n",
+	    "# TYPE persistence_queue_errors_total counter\n",
+	    "\nfast_path_lcore_busy_ratio{lcore=\"3\",cpu=\"4\",task=\"rx+worker\"} 0.25\n",
+	    "\nfast_path_lcore_empty_polls_total{lcore=\"3\",cpu=\"4\",task=\"rx+worker\"} 0\n",
+	    "\nfast_path_lcore_longest_poll_gap_seconds{lcore=\"3\",cpu=\"4\",task=\"rx+worker\"} "
+	    "2.5e-05\n",
+	    "\nfast_path_ring_high_water{producer=\"rx0\",worker=\"1\"} 9\n",
+	    "\nfast_path_shard_durable_sequence{shard=\"1\"} 0\n",
+	    "\nprocess_open_fds ",
+	    "\nprocess_cpu_seconds_total ",
+	    "\nfast_path_build_info{version=\"v1\",engine=\"e1\",journal=\"a-uuid\","
+	    "huge_pages=\"none\"} 1\n",
+	};
+
+	figures.lcore_count = 1;
+	figures.lcore[0] = (struct lcore_figures){.id = 3,
+	                                          .cpu = 4,
+	                                          .rx = true,
+	                                          .worker = true,
+	                                          .busy_ratio = 0.25,
+	                                          .longest_gap_ns = 25000,
+	                                          .moving = true};
+	figures.ring_count = 1;
+	figures.ring[0] = (struct ring_figures){"rx0", 1, 64, 2, 9};
+	ck_assert_int_eq(ask("GET /metrics", "", ""), 200);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		ck_assert_msg(strstr(answer, lines[i]) != NULL, "no %s in %s", lines[i], answer);
+	for (int i = 0; i < REASON_COUNT; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "_total{reason=\"%s\",", reason_table[i].name);
+		ck_assert_msg(strstr(answer, text) != NULL, "%s", text);
+	}
+	config.metrics = false;
+	ck_assert_int_eq(ask("GET /metrics", "", ""), 404);
+	assert_error("METRICS_OFF");
+	ck_assert_ptr_nonnull(strstr(answer, "FAST_PATH_METRICS=1"));
+}
+END_TEST
+
+START_TEST(health_and_probes_say_no)
+{
+	figures.lcore_count = 1;
+	ck_assert_int_eq(ask("GET /health/live", "", ""), 503);
+	ck_assert_int_eq(ask("GET /health", "", ""), 503);
+	json_t *o = answer_json();
+
+	ck_assert_str_eq(json_string_value(json_object_get(o, "status")), "unhealthy");
+	ck_assert_uint_eq(json_array_size(json_object_get(o, "reasons")), 1);
+	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(o, "parts"), "lcores")),
+	                 "unhealthy");
+	json_decref(o);
+	figures.lcore[0].moving = true;
+	ck_assert_int_eq(ask("GET /health/live", "", ""), 200);
+	figures.reason_window[REASON_RING_FULL] = 1;
+	config.drops_unhealthy = 100;
+	ck_assert_int_eq(ask("GET /health", "", ""), 200); /* degraded */
+	ck_assert_ptr_nonnull(strstr(answer, "\"degraded\""));
+	figures.ports_up = false;
+	ck_assert_int_eq(ask("GET /health/ready", "", ""), 503);
+}
+END_TEST
+
+START_TEST(head_has_no_body)
+{
+	ck_assert_int_eq(ask("HEAD /health", "", ""), 200);
+	ck_assert_str_eq(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+	ck_assert_int_eq(ask("HEAD /events?key=a", "", ""), 405);
+	assert_header("Allow: POST");
+	ck_assert_int_eq(ask("POST /stats", "", ""), 405);
+	assert_header("Allow: GET, HEAD");
+}
+END_TEST
+
+START_TEST(pipelined_requests)
+{
+	int fd = connect_to();
+	size_t len = 0;
+
+	send_text(fd, "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+	              "POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"
+	              "GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n"
+	              "GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	durable_seq = 1;
+	for (uint64_t end = steady_ns() + PATIENCE_NS; steady_ns() < end;) {
+		control_step(control, 5);
+		ssize_t n = recv(fd, answer + len, sizeof(answer) - 1 - len, MSG_DONTWAIT);
+
+		if (n == 0)
+			break;
+		if (n > 0)
+			len += (size_t)n;
+	}
+	answer[len] = '\0';
+	const char *live = strstr(answer, "{\"live\":true}"),
+	           *post = strstr(answer, "{\"shard\":1");
+	const char *ready = strstr(answer, "{\"ready\":true"), *none = strstr(answer, "NOT_FOUND");
+
+	ck_assert(live && post && ready && none);
+	ck_assert(live < post && post < ready && ready < none);
+	close(fd);
+}
+END_TEST
+
+/* how long until the server ends the connection, ms; feed: sent byte by byte again and again */
+static uint64_t time_to_close(int fd, const char *feed)
+{
+	uint64_t begin = steady_ns(), next = begin;
+	const char *at = feed;
+	char bin[4096];
+
+	while (steady_ns() - begin < PATIENCE_NS) {
+		control_step(control, 2);
+		if (*at && steady_ns() >= next) {
+			send(fd, at, 1, MSG_NOSIGNAL);
+			next = steady_ns() + 20000000;
+			at = at[1] ? at + 1 : feed;
+		}
+		ssize_t n = recv(fd, bin, sizeof(bin), MSG_DONTWAIT);
+
+		if (n == 0 || (n < 0 && errno != EAGAIN))
+			return (steady_ns() - begin) / 1000000;
+	}
+	ck_abort_msg("it is still open");
+	return 0;
+}
+
+START_TEST(slow_clients_meet_their_deadline)
+{
+	static const struct {
+		const char *first, *feed;
+	} slow[] = {
+	    {"", ""},                                /* says nothing */
+	    {"", "G"},                               /* a request line without end */
+	    {"GET /stats HTTP/1.1\r\n", "X: y\r\n"}, /* headers without end */
+	    {"POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nContent-Length: 8000\r\n\r\n", "x"},
+	    {"POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+	     "1\r\nx\r\n"},
+	    {"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n", ""}, /* idle after its answer */
+	};
+
+	for (size_t i = 0; i < sizeof(slow) / sizeof(slow[0]); i++) {
+		int fd = connect_to();
+
+		send_text(fd, slow[i].first);
+		uint64_t ms = time_to_close(fd, slow[i].feed);
+
+		ck_assert_msg(ms >= 380 && ms < 5000, "client %zu: %lu ms", i, ms);
+		close(fd);
+	}
+	ck_assert_uint_eq(submitted, 0);
+}
+END_TEST
+
+START_TEST(answers_nobody_reads)
+{
+	static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+	int fd = connect_to(), small = 4096;
+	uint64_t begin = steady_ns();
+	struct pollfd poll_fd = {.fd = fd, .events = 0};
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	while (steady_ns() - begin < PATIENCE_NS) {
+		send(fd, request, strlen(request), MSG_NOSIGNAL | MSG_DONTWAIT);
+		control_step(control, 2);
+		if (poll(&poll_fd, 1, 0) == 1)
+			break;
+	}
+	ck_assert(poll_fd.revents & (POLLHUP | POLLERR));
+	close(fd);
+	ck_assert_int_eq(ask("GET /health", "", ""), 200);
+}
+END_TEST
+
+static void turn(int times)
+{
+	for (int i = 0; i < times; i++)
+		control_step(control, 1);
+}
+
+START_TEST(idle_connections_give_way)
+{
+	int fd[40];
+
+	config.http_request_timeout_ms = 60000;
+	restart();
+	for (int i = 0; i < 40; i++) { /* the limit is 8 */
+		fd[i] = connect_to();
+		turn(2);
+	}
+	ck_assert_int_eq(ask("GET /health", "", ""), 200);
+	for (int i = 0; i < 40; i++)
+		close(fd[i]);
+}
+END_TEST
+
+START_TEST(busy_connections_do_not_give_way)
+{
+	int fd[8], extra;
+
+	config.http_request_timeout_ms = config.http_durable_timeout_ms = 60000;
+	restart();
+	for (int i = 0; i < 8; i++) {
+		fd[i] = connect_to();
+		send_text(fd[i],
+		          "POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+		turn(5);
+	}
+	ck_assert_uint_eq(submitted, 8);
+	extra = connect_to();
+	ck_assert(read_answer(extra, false));
+	ck_assert_int_eq(answer_status(), 503);
+	assert_error("TOO_MANY_CONNECTIONS");
+	close(extra);
+	durable_seq = 8;
+	for (int i = 0; i < 8; i++) {
+		ck_assert(read_answer(fd[i], false));
+		ck_assert_int_eq(answer_status(), 200);
+		close(fd[i]);
+	}
+	ck_assert_int_eq(ask("GET /health", "", ""), 200);
+}
+END_TEST
+
+START_TEST(one_client_has_its_own_limit)
+{
+	int fd[3];
+	char byte;
+
+	config.http_connections_per_ip = 2;
+	config.http_request_timeout_ms = 60000;
+	restart();
+	for (int i = 0; i < 3; i++) {
+		fd[i] = connect_to();
+		turn(5);
+	}
+	turn(5);
+	ck_assert_int_eq(recv(fd[0], &byte, 1, MSG_DONTWAIT), 0); /* the longest idle one */
+	ck_assert_int_eq(recv(fd[1], &byte, 1, MSG_DONTWAIT), -1);
+	ck_assert_int_eq(recv(fd[2], &byte, 1, MSG_DONTWAIT), -1);
+	for (int i = 0; i < 3; i++)
+		close(fd[i]);
+}
+END_TEST
+
+START_TEST(garbage_and_excess)
+{
+	static char request[200000];
+	int fd;
+
+	srandom(3);
+	for (int round = 0; round < 200; round++) {
+		char bytes[300];
+
+		for (size_t i = 0; i < sizeof(bytes); i++)
+			bytes[i] = (char)random();
+		fd = connect_to();
+		send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL);
+		turn(2);
+		close(fd);
+	}
+	fd = connect_to();
+	memset(request, 'a', sizeof(request) - 1);
+	memcpy(request, "GET /", 5);
+	send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (read_answer(fd, false))
+		ck_assert_int_eq(answer_status(), 414);
+	close(fd);
+	fd = connect_to();
+	memcpy(request, "GET /health HTTP/1.1\r\nHost: x\r\nA: ", 34);
+	send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (read_answer(fd, false))
+		ck_assert_int_eq(answer_status(), 431);
+	close(fd);
+	ck_assert_int_eq(ask("GET /health", "", ""), 200);
+}
+END_TEST
+
+START_TEST(clients_that_leave_while_they_wait)
+{
+	config.http_durable_timeout_ms = 60000;
+	for (int i = 0; i < 5; i++) {
+		int fd = connect_to();
+
+		send_text(fd,
+		          "POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+		turn(5);
+		close(fd);
+	}
+	ck_assert_uint_eq(submitted, 5);
+	durable_seq = 5;
+	turn(10);
+	ck_assert_uint_eq(control_busy(control), 0);
+	ck_assert_int_eq(ask("GET /health", "", ""), 200);
+}
+END_TEST
+
+START_TEST(stop_and_drain)
+{
+	int waiting = connect_to();
+	struct sockaddr_in a = {.sin_family = AF_INET,
+	                        .sin_port = htons(control_port(control)),
+	                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+	config.http_durable_timeout_ms = 60000;
+	send_text(waiting, "POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+	turn(5);
+	ck_assert_uint_eq(control_busy(control), 1);
+	control_stop_accepting(control);
+	control_stop_accepting(control);
+	int late = socket(AF_INET, SOCK_STREAM, 0);
+
+	ck_assert_int_eq(connect(late, (struct sockaddr *)&a, sizeof(a)), -1);
+	close(late);
+	durable_seq = 1;
+	ck_assert(read_answer(waiting, false));
+	ck_assert_int_eq(answer_status(), 200);
+	/* an open connection is served, and told that nothing is taken any more */
+	send_text(waiting, "POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+	ck_assert(read_answer(waiting, false));
+	ck_assert_int_eq(answer_status(), 503);
+	assert_error("DRAINING");
+	close(waiting);
+}
+END_TEST
+
+START_TEST(destroy_answers_what_waits)
+{
+	int fd = connect_to();
+
+	config.http_durable_timeout_ms = 60000;
+	send_text(fd, "POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+	turn(10);
+	control_destroy(control);
+	control = NULL;
+	ssize_t n = recv(fd, answer, sizeof(answer) - 1, 0);
+
+	ck_assert_int_gt(n, 0);
+	answer[n] = '\0';
+	ck_assert_int_eq(answer_status(), 504);
+	close(fd);
+}
+END_TEST
+
+START_TEST(signals)
+{
+	ck_assert_int_eq(control_step(control, 0), CONTROL_GOES_ON);
+	raise(SIGTERM);
+	ck_assert_int_eq(control_run(control), CONTROL_SIGNAL);
+	ck_assert_int_eq(control_step(control, 0), CONTROL_GOES_ON);
+	raise(SIGINT);
+	ck_assert_int_eq(control_step(control, 1000), CONTROL_FORCED);
+}
+END_TEST
+
+static uint32_t watched;
+
+static void on_watched(void *arg, uint32_t events)
+{
+	int fd = *(int *)arg;
+	uint64_t count;
+
+	ck_assert(events & 1);
+	ck_assert_int_eq(read(fd, &count, sizeof(count)), sizeof(count));
+	watched++;
+}
+
+START_TEST(watches)
+{
+	int fd = eventfd(0, EFD_NONBLOCK);
+	uint64_t one = 1;
+
+	watched = 0;
+	ck_assert_int_eq(control_watch(control, fd, 1, on_watched, &fd), 0);
+	ck_assert_int_eq(control_watch(control, fd, 1, on_watched, &fd), -EEXIST);
+	ck_assert_int_eq(write(fd, &one, sizeof(one)), sizeof(one));
+	turn(2);
+	ck_assert_uint_eq(watched, 1);
+	control_unwatch(control, fd);
+	ck_assert_int_eq(write(fd, &one, sizeof(one)), sizeof(one));
+	turn(2);
+	ck_assert_uint_eq(watched, 1);
+	close(fd);
+}
+END_TEST
+
+START_TEST(an_idle_loop_sleeps)
+{
+	uint64_t begin = steady_ns();
+	int turns = 0;
+
+	for (; steady_ns() - begin < 2500000000; turns++)
+		control_step(control, -1);
+	ck_assert_int_ge(turns, 2);
+	ck_assert_int_le(turns, 6);
+	ck_assert_uint_ge(ticks, 2);
+	ck_assert_uint_le(ticks, 3);
+}
+END_TEST
+
+static void *wake_later(void *arg)
+{
+	uint64_t begin = steady_ns();
+
+	(void)arg;
+	/* nobody waits yet: these cost nothing and must not end the sleep */
+	for (int i = 0; i < 1000; i++)
+		control_wake(control);
+	while (steady_ns() - begin < 20000000)
+		usleep(1000);
+	__atomic_store_n(&durable_seq, 1, __ATOMIC_RELEASE);
+	control_wake(control);
+	return NULL;
+}
+
+START_TEST(wake_from_another_thread)
+{
+	int fd = connect_to();
+	pthread_t thread;
+
+	config.http_durable_timeout_ms = 60000;
+	send_text(fd, "POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+	ck_assert_int_eq(pthread_create(&thread, NULL, wake_later, NULL), 0);
+	ck_assert(read_answer(fd, false));
+	ck_assert_int_eq(answer_status(), 200);
+	pthread_join(thread, NULL);
+	close(fd);
+}
+END_TEST
+
+START_TEST(listening)
+{
+	struct config other = config;
+	char err[CONFIG_ERROR_MAX];
+
+	other.http_port = control_port(control);
+	ck_assert_int_eq(control_listen(&other, err), -EADDRINUSE);
+	ck_assert_ptr_nonnull(strstr(err, "cannot listen on 127.0.0.1:"));
+	ck_assert_ptr_nonnull(strstr(err, "HTTP_LISTEN"));
+	ck_assert_ptr_null(strchr(err, '\n'));
+	other.http_address = (struct config_address){.family = AF_INET, .bytes = {192, 0, 2, 1}};
+	ck_assert_int_eq(control_listen(&other, err), -EADDRNOTAVAIL);
+	ck_assert_ptr_nonnull(strstr(err, "no interface has it"));
+	control_listen_warning(&other, err);
+	ck_assert_ptr_nonnull(strstr(err, "without a token"));
+	strcpy(other.http_token, "t");
+	control_listen_warning(&other, err);
+	ck_assert_str_eq(err, "");
+	control_listen_warning(&config, err);
+	ck_assert_str_eq(err, "");
+	config.http_address = (struct config_address){.family = AF_INET6, .bytes = {[15] = 1}};
+	int fd = control_listen(&config, err);
+
+	ck_assert_msg(fd >= 0 || fd == -EADDRNOTAVAIL || fd == -EAFNOSUPPORT, "%s", err);
+	if (fd >= 0)
+		close(fd);
+}
+END_TEST
+
+static int open_descriptors(void)
+{
+	int count = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+START_TEST(no_descriptor_is_left)
+{
+	int before = open_descriptors();
+
+	durable_seq = 1000;
+	for (int i = 0; i < 100; i++) {
+		int fd = connect_to();
+
+		ask("POST /events?key=BTC", "", "{}");
+		ask("GET /stats", "", "");
+		send_text(fd, "GET /he");
+		turn(1);
+		close(fd);
+	}
+	turn(20);
+	ck_assert_int_eq(open_descriptors(), before);
+	restart();
+	ck_assert_int_eq(open_descriptors(), before);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("http_control");
@@ -377,6 +1245,38 @@ static Suite *suite(void)
 	tcase_add_test(t, post_is_answered_once_durable);
 	tcase_add_test(t, stats_and_metrics_and_health);
 	tcase_add_test(t, errors_are_json);
+	tcase_add_test(t, not_owner);
+	tcase_add_test(t, unavailable_when_nothing_is_appended);
+	tcase_add_test(t, late_when_appended_but_not_durable);
+	tcase_add_test(t, not_durable_without_sync);
+	tcase_add_test(t, keys_and_bodies_of_any_bytes);
+	tcase_add_test(t, body_too_large);
+	tcase_add_test(t, chunked_body);
+	tcase_add_test(t, token);
+	tcase_add_test(t, idempotency);
+	tcase_add_test(t, idempotency_of_what_failed);
+	tcase_add_test(t, idempotency_while_the_first_waits);
+	tcase_add_test(t, keys_and_ownership);
+	tcase_add_test(t, stats_hold_what_the_contract_names);
+	tcase_add_test(t, metrics_hold_what_the_contract_names);
+	tcase_add_test(t, health_and_probes_say_no);
+	tcase_add_test(t, head_has_no_body);
+	tcase_add_test(t, pipelined_requests);
+	tcase_add_test(t, slow_clients_meet_their_deadline);
+	tcase_add_test(t, answers_nobody_reads);
+	tcase_add_test(t, idle_connections_give_way);
+	tcase_add_test(t, busy_connections_do_not_give_way);
+	tcase_add_test(t, one_client_has_its_own_limit);
+	tcase_add_test(t, garbage_and_excess);
+	tcase_add_test(t, clients_that_leave_while_they_wait);
+	tcase_add_test(t, stop_and_drain);
+	tcase_add_test(t, destroy_answers_what_waits);
+	tcase_add_test(t, signals);
+	tcase_add_test(t, watches);
+	tcase_add_test(t, an_idle_loop_sleeps);
+	tcase_add_test(t, wake_from_another_thread);
+	tcase_add_test(t, listening);
+	tcase_add_test(t, no_descriptor_is_left);
 	suite_add_tcase(s, t);
 	return s;
 }
