@@ -128,48 +128,49 @@ static bool eal_option(const struct config *c, const char *key)
 	return false;
 }
 
-static void plan_pages(struct memory_plan *m, const struct config *c, size_t page, const char *base,
-                       size_t (*eal_bytes)(const struct config *c, size_t page))
+static void plan_ordinary(struct memory_plan *m, size_t wanted)
 {
-	m->page_size = page;
-	m->eal_bytes = eal_bytes(c, page) + EAL_OVERHEAD;
-	m->memlog_bytes = round_up(c->memory_mb * MIB + MEMLOG_HEADER_SIZE + HEAP_OVERHEAD, page);
-	snprintf(m->memlog_base, sizeof(m->memlog_base), "%s", base);
+	m->huge = false;
+	m->huge_dir[0] = '\0';
+	m->page_size = ORDINARY_PAGE;
+	m->memlog_bytes = round_up(wanted, ORDINARY_PAGE);
+	snprintf(m->memlog_base, sizeof(m->memlog_base), "/dev/shm");
 }
 
-void memory_plan(struct memory_plan *m, const struct config *c,
-                 size_t (*eal_bytes)(const struct config *c, size_t page))
+void memory_plan(struct memory_plan *m, const struct config *c, size_t eal_bytes)
 {
+	size_t wanted = c->memory_mb * MIB + MEMLOG_HEADER_SIZE + HEAP_OVERHEAD;
 	struct best_mount best = {.free = 0};
-	size_t needed = 0;
 
 	memset(m, 0, sizeof(*m));
+	m->eal_bytes = eal_bytes + EAL_OVERHEAD;
 	each_huge_mount(better_mount, &best);
-	if (best.page != 0) {
-		plan_pages(m, c, best.page, best.dir, eal_bytes);
-		needed =
-		    round_up(m->eal_bytes, best.page) + c->worker_lcore_count * m->memlog_bytes;
-	}
-	m->huge = best.page != 0 && best.free >= needed && !eal_option(c, "no-huge");
-	if (m->huge) {
-		snprintf(m->huge_dir, sizeof(m->huge_dir), "%s", best.dir);
-		return;
-	}
-	if (eal_option(c, "no-huge"))
+	size_t needed = best.page == 0 ? 0
+	                               : round_up(m->eal_bytes, best.page) +
+	                                     c->worker_lcore_count * round_up(wanted, best.page);
+	if (eal_option(c, "no-huge")) {
 		snprintf(m->notice, sizeof(m->notice),
 		         "no-huge is set: ordinary pages, more TLB misses");
-	else if (best.page == 0)
+	} else if (best.page == 0) {
 		snprintf(m->notice, sizeof(m->notice),
 		         "no hugepages: none are free on a mounted hugetlbfs; going on with "
 		         "ordinary pages "
 		         "(see hugepages.conf)");
-	else
+	} else if (best.free < needed) {
 		snprintf(m->notice, sizeof(m->notice),
 		         "no hugepages: %zu MB are free in %.200s, %zu MB are needed; going on "
-		         "with ordinary "
-		         "pages (see hugepages.conf)",
+		         "with ordinary pages "
+		         "(see hugepages.conf)",
 		         best.free / MIB, best.dir, (needed + MIB - 1) / MIB);
-	plan_pages(m, c, ORDINARY_PAGE, "/dev/shm", eal_bytes);
+	} else {
+		m->huge = true;
+		m->page_size = best.page;
+		snprintf(m->huge_dir, sizeof(m->huge_dir), "%s", best.dir);
+		snprintf(m->memlog_base, sizeof(m->memlog_base), "%s", best.dir);
+		m->memlog_bytes = round_up(wanted, best.page);
+		return;
+	}
+	plan_ordinary(m, wanted);
 }
 
 const char *memory_huge_name(const struct memory_plan *m)

@@ -16,23 +16,14 @@
 
 #define RING_NAME "ring-%u-%u"
 
-/* a mempool lets no object cross a page: on ordinary pages each takes a whole one */
-static size_t pool_memory(size_t objects, size_t object, size_t page)
-{
-	if (object > page)
-		return objects * RTE_ALIGN_CEIL(object, page);
-	return (objects + page / object - 1) / (page / object) * page;
-}
-
-size_t dataplane_memory(const struct config *c, size_t page)
+size_t dataplane_memory(const struct config *c)
 {
 	size_t bytes = 0;
 	size_t ring = (size_t)rte_align32pow2(c->ring_size + 1) * sizeof(struct event_desc) + 4096;
 	size_t key_slot = sizeof(struct keytable_slot) + 24;
 
 	for (uint32_t i = 0; c->enable && i < c->port_count; i++)
-		bytes +=
-		    pool_memory(port_mbufs(c, &c->port[i]), port_mbuf_bytes(&c->port[i]), page);
+		bytes += (size_t)port_mbufs(c, &c->port[i]) * (port_mbuf_bytes(&c->port[i]) + 64);
 	bytes += (size_t)c->worker_lcore_count * (c->rx_lcore_count + 1) * ring;
 	bytes += (size_t)c->worker_lcore_count *
 	         (sizeof(struct worker) + sizeof(struct histogram) + c->key_slots * key_slot);

@@ -25,9 +25,9 @@ struct dataplane {
 	struct ingress *ingress;
 };
 
-/* Bytes of EAL memory that the data plane will allocate on pages of that size: to size --no-huge before EAL,
- * and to see whether the reserved hugepages suffice. */
-size_t dataplane_memory(const struct config *c, size_t page);
+/* Bytes of EAL memory that the data plane will allocate: to size --no-huge before EAL, and to see whether
+ * the reserved hugepages suffice. */
+size_t dataplane_memory(const struct config *c);
 
 /* Build everything and open the ports; nothing polls yet. feed_ids: journal id of each config feed;
  * memlogs: one a worker, attached. Returns 0, or -errno with err set; destroy in both cases. */
