@@ -467,10 +467,29 @@ static int count_shards(struct recovery *v)
 	return r;
 }
 
+/* shards that have segments or a memlog: one bit each */
+static int find_shards(struct recovery *v, uint64_t *shards)
+{
+	struct segment_list l;
+	int r = segment_list_read(v->d, &l);
+
+	static_assert(JOURNAL_SHARDS_MAX <= 64, "one bit a shard");
+	*shards = 0;
+	for (size_t i = 0; i < l.count; i++)
+		*shards |= (uint64_t)1 << l.item[i].shard;
+	for (size_t i = 0; i < v->memlogs.count; i++) {
+		if (v->memlogs.file[i]->valid)
+			*shards |= (uint64_t)1 << v->memlogs.file[i]->shard;
+	}
+	segment_list_free(&l);
+	return r < 0 ? fail_io(v, r, "list", "") : 0;
+}
+
 int journal_recover(struct journal_dir *d, const struct journal_recovery_options *o,
                     struct journal_recovery_report *report, char err[JOURNAL_ERROR_MAX])
 {
 	struct recovery v = {.d = d, .o = o, .report = report, .err = err};
+	uint64_t shards;
 	int r;
 
 	memset(report, 0, sizeof(*report));
@@ -478,8 +497,13 @@ int journal_recover(struct journal_dir *d, const struct journal_recovery_options
 	if (r < 0)
 		return fail_io(&v, r, "clean up", "");
 	r = memlog_files_find(&v.memlogs, d, o->memlog_dirs, err);
-	for (uint32_t shard = 0; r == 0 && shard < JOURNAL_SHARDS_MAX; shard++)
-		r = recover_shard(&v, shard);
+	if (r == 0)
+		r = find_shards(&v, &shards);
+	for (uint32_t shard = 0; r == 0 && shard < JOURNAL_SHARDS_MAX; shard++) {
+		report->shard[shard].next_seq = 1;
+		if (shards >> shard & 1)
+			r = recover_shard(&v, shard);
+	}
 	if (r == 0 && fsync(d->fd) < 0)
 		r = fail_io(&v, -errno, "sync", "");
 	if (r == 0)
