@@ -12,6 +12,6 @@ void eal_file_prefix(const struct config *c, char *out, size_t out_len);
 
 /* Calls rte_eal_init. Returns 0 or -errno with err set. */
 int eal_start(const struct config *c, const struct memory_plan *m, const struct options *o,
-	      const char *lcores, uint32_t main_lcore, char err[CONFIG_ERROR_MAX]);
+              const char *lcores, uint32_t main_lcore, char err[CONFIG_ERROR_MAX]);
 
 #endif

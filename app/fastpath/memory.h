@@ -17,11 +17,11 @@
 
 struct memory_plan {
 	bool huge;
-	size_t page_size;           /* of the memlog files */
-	char huge_dir[PATH_MAX];    /* hugetlbfs mount, "" without */
-	char memlog_base[PATH_MAX]; /* where memlog files are made */
-	size_t memlog_bytes;        /* of one file, a multiple of page_size */
-	size_t eal_bytes;           /* what the data plane allocates through EAL */
+	size_t page_size;              /* of the memlog files */
+	char huge_dir[PATH_MAX];       /* hugetlbfs mount, "" without */
+	char memlog_base[PATH_MAX];    /* where memlog files are made */
+	size_t memlog_bytes;           /* of one file, a multiple of page_size */
+	size_t eal_bytes;              /* what the data plane allocates through EAL */
 	char notice[CONFIG_ERROR_MAX]; /* why there are no hugepages, "" when there are */
 };
 
@@ -34,7 +34,8 @@ const char *memory_huge_name(const struct memory_plan *m);
 
 /* NULL-terminated list of the places where a memlog file may stand: every hugetlbfs mount and /dev/shm */
 #define MEMORY_DIRS_MAX 16
-void memory_memlog_dirs(const char *dirs[MEMORY_DIRS_MAX + 1], char paths[MEMORY_DIRS_MAX][PATH_MAX]);
+void memory_memlog_dirs(const char *dirs[MEMORY_DIRS_MAX + 1],
+                        char paths[MEMORY_DIRS_MAX][PATH_MAX]);
 
 /* one shard's memlog file */
 struct memory_memlog {
@@ -48,7 +49,7 @@ struct memory_memlog {
 /* After rte_eal_init: make the file (0600), map it, give it to EAL's heap `fastpath-memlog`, and reserve a
  * memzone in it. Returns 0 or -errno with err set. */
 int memory_memlog_create(struct memory_memlog *f, const struct memory_plan *m,
-			 const struct journal_dir *d, uint32_t shard, char err[CONFIG_ERROR_MAX]);
+                         const struct journal_dir *d, uint32_t shard, char err[CONFIG_ERROR_MAX]);
 /* unlink: after a clean end, when all of it is durable */
 void memory_memlog_destroy(struct memory_memlog *f, bool unlink_file);
 

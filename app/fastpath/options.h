@@ -7,7 +7,13 @@
 
 #include "config.h"
 
-enum options_action { OPTIONS_RUN, OPTIONS_CHECK_CONFIG, OPTIONS_VERSION, OPTIONS_HELP, OPTIONS_HELP_MARKDOWN };
+enum options_action {
+	OPTIONS_RUN,
+	OPTIONS_CHECK_CONFIG,
+	OPTIONS_VERSION,
+	OPTIONS_HELP,
+	OPTIONS_HELP_MARKDOWN
+};
 
 struct options {
 	enum options_action action;

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#define HALF                                                                                \
+#define HALF \
 	(1u << (HISTOGRAM_SUB_BITS - 1)) /* steps of one power of two above the linear part \
 	                                  */
 

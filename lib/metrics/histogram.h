@@ -13,8 +13,8 @@
 
 #define HISTOGRAM_SUB_BITS 11 /* 2048 linear steps per power of two: 3 significant digits */
 #define HISTOGRAM_MAX_BITS 36
-#define HISTOGRAM_BUCKETS                                                                           \
-	((1u << HISTOGRAM_SUB_BITS) +                                                               \
+#define HISTOGRAM_BUCKETS             \
+	((1u << HISTOGRAM_SUB_BITS) + \
 	 (HISTOGRAM_MAX_BITS - HISTOGRAM_SUB_BITS) * (1u << (HISTOGRAM_SUB_BITS - 1)))
 
 struct histogram {
@@ -45,10 +45,10 @@ static inline void histogram_record(struct histogram *h, uint64_t ns, uint64_t t
 	_Atomic uint64_t *slot = &h->count[histogram_bucket(ns)];
 
 	atomic_store_explicit(slot, atomic_load_explicit(slot, memory_order_relaxed) + times,
-			      memory_order_relaxed);
+	                      memory_order_relaxed);
 	atomic_store_explicit(&h->sum,
-			      atomic_load_explicit(&h->sum, memory_order_relaxed) + ns * times,
-			      memory_order_relaxed);
+	                      atomic_load_explicit(&h->sum, memory_order_relaxed) + ns * times,
+	                      memory_order_relaxed);
 	if (ns > atomic_load_explicit(&h->max, memory_order_relaxed))
 		atomic_store_explicit(&h->max, ns, memory_order_relaxed);
 }
@@ -60,7 +60,7 @@ uint64_t histogram_bucket_low(uint32_t bucket);
 void histogram_add(struct histogram_snapshot *s, const struct histogram *h);
 /* d = later - earlier; max is that of the highest bucket in which something fell */
 void histogram_difference(struct histogram_snapshot *d, const struct histogram_snapshot *later,
-			  const struct histogram_snapshot *earlier);
+                          const struct histogram_snapshot *earlier);
 /* value in ns at or below which `quantile` (0..1) of the values fell; 0 when empty */
 uint64_t histogram_quantile(const struct histogram_snapshot *s, double quantile);
 /* values at or below ns (exact at bucket bounds): for Prometheus `le` */
