@@ -94,7 +94,7 @@ def ini(sections):
 
 
 def merged(base, changes):
-    out = {section: dict(keys) for section, keys in base.items()}
+    out = {section: keys and dict(keys) for section, keys in base.items()}
     for section, keys in changes.items():
         out[section] = None if keys is None else {**(out.get(section) or {}), **keys}
     return out

@@ -8,6 +8,7 @@
 SOAK=1 runs the full counts; FASTPATH_BUILD names another build directory.
 """
 import os
+import subprocess
 import sys
 
 import pytest
@@ -156,3 +157,23 @@ def engine(make_engine, wire):
 def http_engine(make_engine, netns):
     """a running appliance without ports: HTTP ingress only"""
     return make_engine(netns, {"dataplane": {"enable": 0}, "port nic0": None, "feed ticks": None}).start()
+
+
+@pytest.fixture
+def faults(tmp_path):
+    """(environment for the engine, fault(name, on)): system calls that fail while they are told to"""
+    shim = tmp_path / "fault.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", shim,
+                    os.path.join(os.path.dirname(os.path.abspath(__file__)), "fault.c")], check=True)
+    directory = tmp_path / "faults"
+    directory.mkdir()
+
+    def fault(name, on):
+        if on:
+            (directory / name).touch()
+        else:
+            (directory / name).unlink()
+    environment = {"LD_PRELOAD": str(shim), "FAULT_DIR": str(directory)}
+    if appliance.SANITIZED:
+        environment["ASAN_OPTIONS"] = "verify_asan_link_order=0:detect_leaks=1:exitcode=99"
+    return environment, fault

@@ -2,7 +2,8 @@
 /*
  * LD_PRELOAD shim of the system tests: while the file $FAULT_DIR/fdatasync exists, fdatasync fails
  * with EIO, and what was written since the last good one is lost, as a kernel that drops the dirty
- * pages would have it. While $FAULT_DIR/pwritev exists, pwritev writes half and then fails.
+ * pages would have it. While $FAULT_DIR/pwritev exists, pwritev writes half and then fails. While $FAULT_DIR/slow exists,
+ * fdatasync takes 200 ms.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -72,6 +73,8 @@ int fdatasync(int fd)
 		errno = EIO;
 		return -1;
 	}
+	if (fault("slow"))
+		usleep(200000);
 	forget(fd, 0);
 	return real(fd);
 }

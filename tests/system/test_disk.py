@@ -1,37 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disks that fail, fill up and come back."""
 import os
-import subprocess
 
 import pytest
 
 import checks
 import sandbox
 import senders
-from appliance import SANITIZED, wait_for
+from appliance import wait_for
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 CALM = {"p99_degraded_us": 1e9, "p99_unhealthy_us": 1e9, "silent_feed_s": 0, "disk_free_degraded_mb": 0}
-
-
-@pytest.fixture
-def faults(tmp_path):
-    """(environment for the engine, fault(name, on)): system calls that fail while they are told to"""
-    shim = tmp_path / "fault.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", shim,
-                    os.path.join(HERE, "fault.c")], check=True)
-    directory = tmp_path / "faults"
-    directory.mkdir()
-
-    def fault(name, on):
-        if on:
-            (directory / name).touch()
-        else:
-            (directory / name).unlink()
-    environment = {"LD_PRELOAD": str(shim), "FAULT_DIR": str(directory)}
-    if SANITIZED:
-        environment["ASAN_OPTIONS"] = "verify_asan_link_order=0:detect_leaks=1:exitcode=99"
-    return environment, fault
 
 
 @pytest.mark.parametrize("call", ["fdatasync", "pwritev"])

@@ -16,12 +16,13 @@ def healed(engine):
 CALM = {"p99_degraded_us": 1e9, "p99_unhealthy_us": 1e9, "silent_feed_s": 0}
 
 
-def overloaded(engine, wire, count, where):
+def overloaded(engine, wire, count, where, after=lambda: None):
     """send `count` events as fast as they go; some must be lost, and only for these reasons"""
     summary = senders.Feedsim(wire, count=count, rate=0).sent()
     assert summary["sent"] == count
     stats = engine.stats()
     status, health = engine.health()
+    after()
     stats = engine.rest(60)
     checks.laws(stats)
     lost = checks.reasons(stats)
@@ -35,8 +36,7 @@ def overloaded(engine, wire, count, where):
     # it looks at the last 10 s
     wait_for(lambda: healed(engine), 15, lambda: f"healthy again: {engine.health()}")
     # and goes on
-    after = checks.make_events(1000, start=count)
-    senders.send_keyed(wire, after, rate=2000)
+    senders.send_keyed(wire, checks.make_events(1000, start=count), rate=2000)
     wait_for(lambda: engine.stats()["fast_path_count"] >= stats["fast_path_count"] + 1000, 30, lambda: engine.stats())
     engine.stop()
     records = engine.journal()
@@ -54,12 +54,16 @@ def test_small_worker_ring(make_wire, make_engine, soak):
     assert lost.get("ring_full", 0) > 0, lost
 
 
-def test_small_memlog(make_wire, make_engine, soak):
+def test_small_memlog(make_wire, make_engine, soak, faults):
     """a memlog of 1 MiB and a disk that is slower than the feed: journal_full"""
+    environment, fault = faults
     wire = make_wire()
     engine = make_engine(wire, {"journal": {"memory_mb": 1}, "dataplane": {"ring_size": 65536},
-                                "port nic0": {"device": af_packet(framecnt=32768)}, "health": CALM}).start()
-    lost, _ = overloaded(engine, wire, 1000000 if soak else 200000, {"ring_full", "nic_missed", "no_mbuf", "journal_full"})
+                                "port nic0": {"device": af_packet(framecnt=32768)}, "health": CALM},
+                         environment=environment).start()
+    fault("slow", True)
+    lost, _ = overloaded(engine, wire, 1000000 if soak else 200000, {"ring_full", "nic_missed", "no_mbuf", "journal_full"},
+                         after=lambda: fault("slow", False))
     assert lost.get("journal_full", 0) > 0, lost
 
 

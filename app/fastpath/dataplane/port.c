@@ -162,6 +162,10 @@ static int configure(struct port *p, const struct rte_eth_dev_info *info,
 	}
 	/* some drivers (net_af_xdp) have queues only in pairs */
 	p->tx_queues = RTE_MIN(p->queues, info->max_tx_queues);
+	/* net_af_packet names 1518 bytes as its largest frame and takes larger ones: frames are as large as buffers */
+	if (info->max_rx_pktlen > FRAME_OVERHEAD)
+		conf.rxmode.mtu = RTE_MIN(
+		    conf.rxmode.mtu, info->max_rx_pktlen - (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN));
 	ret = rte_eth_dev_configure(p->id, p->queues, p->tx_queues, &conf);
 	return ret < 0 ? fail(p, err, ret, "rte_eth_dev_configure") : 0;
 }
