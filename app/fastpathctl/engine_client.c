@@ -187,11 +187,11 @@ double stats_real(const json_t *stats, const char *format, ...)
 const char *printable(const char *text)
 {
 	static char out[256];
-	size_t i;
+	size_t len = strnlen(text, sizeof(out) - 1);
 
-	for (i = 0; text[i] && i < sizeof(out) - 1; i++)
+	for (size_t i = 0; i < len; i++)
 		out[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
-	out[i] = '\0';
+	out[len] = '\0';
 	return out;
 }
 

@@ -54,7 +54,7 @@ struct http_server {
 	struct http_connections unused;
 	struct http_connections
 	    armed; /* the timeout is one constant, so the order is that of the deadlines */
-	LIST_HEAD(, http_connection) open;
+	LIST_HEAD(http_open, http_connection) open;
 	struct http_figures figures;
 	uint64_t now_ns;
 	uint32_t busy, closing;

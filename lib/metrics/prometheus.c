@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,18 +93,19 @@ void prometheus_family(struct prometheus *p, const char *name, const char *type,
 	puts_(p, "\n");
 }
 
-static void put_series(struct prometheus *p, const char *name, va_list labels)
+static void put_series(struct prometheus *p, const char *name,
+                       const struct prometheus_label *labels)
 {
-	const char *label = va_arg(labels, const char *);
+	const char *separator = "{";
 
 	puts_(p, name);
-	if (!label)
+	if (!labels || !labels->name)
 		return;
-	for (const char *separator = "{"; label; label = va_arg(labels, const char *)) {
+	for (; labels->name; labels++) {
 		puts_(p, separator);
-		puts_(p, label);
+		puts_(p, labels->name);
 		puts_(p, "=\"");
-		put_escaped(p, va_arg(labels, const char *), true);
+		put_escaped(p, labels->value, true);
 		puts_(p, "\"");
 		separator = ",";
 	}
@@ -133,23 +133,17 @@ static void put_double(struct prometheus *p, double value)
 	puts_(p, text);
 }
 
-void prometheus_u64(struct prometheus *p, const char *name, uint64_t value, ...)
+void prometheus_u64(struct prometheus *p, const char *name, uint64_t value,
+                    const struct prometheus_label *labels)
 {
-	va_list labels;
-
-	va_start(labels, value);
 	put_series(p, name, labels);
-	va_end(labels);
 	put_u64(p, value);
 }
 
-void prometheus_double(struct prometheus *p, const char *name, double value, ...)
+void prometheus_double(struct prometheus *p, const char *name, double value,
+                       const struct prometheus_label *labels)
 {
-	va_list labels;
-
-	va_start(labels, value);
 	put_series(p, name, labels);
-	va_end(labels);
 	put_double(p, value);
 }
 

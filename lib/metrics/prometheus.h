@@ -19,15 +19,21 @@ struct prometheus {
 	bool failed;
 };
 
+struct prometheus_label {
+	const char *name, *value;
+};
+/* for the calls below: PROMETHEUS_LABELS({"port", "nic0"}, {"reason", "not_ip"}) */
+#define PROMETHEUS_LABELS(...) ((const struct prometheus_label[]){__VA_ARGS__, {NULL, NULL}})
+
 /* `# HELP` and `# TYPE` lines. type: "counter", "gauge" or "histogram". Escapes help. */
 void prometheus_family(struct prometheus *p, const char *name, const char *type, const char *help);
 
-/* One sample. Labels: name, value, name, value ..., NULL; values are escaped and may hold any bytes
- * (what is not UTF-8 is written as U+FFFD). */
-void prometheus_u64(struct prometheus *p, const char *name, uint64_t value, ...)
-    __attribute__((sentinel));
-void prometheus_double(struct prometheus *p, const char *name, double value, ...)
-    __attribute__((sentinel));
+/* One sample. labels: an array that ends with {NULL, NULL}, or NULL for none; values are escaped and may hold
+ * any bytes (what is not UTF-8 is written as U+FFFD). */
+void prometheus_u64(struct prometheus *p, const char *name, uint64_t value,
+                    const struct prometheus_label *labels);
+void prometheus_double(struct prometheus *p, const char *name, double value,
+                       const struct prometheus_label *labels);
 
 /* The _bucket, _sum and _count samples of a snapshot in ns; `le` and the sum are written in
  * microseconds. bounds_us: ascending, without +Inf. */

@@ -717,9 +717,10 @@ START_TEST(stats_hold_what_the_contract_names)
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		ck_assert_msg(json_is_number(json_object_get(o, names[i])), "%s", names[i]);
-	json_object_foreach (o, name, value)
+	json_object_foreach (o, name, value) {
 		ck_assert_msg(!json_is_object(value) && !json_is_array(value), "%s is not flat",
 		              name);
+	}
 	ck_assert_int_eq(json_integer_value(json_object_get(o, "fast_path_count")), 90);
 	ck_assert_int_eq(json_integer_value(json_object_get(o, "fast_path_drops_total")), 5);
 	ck_assert_int_eq(json_integer_value(json_object_get(o, "fast_path_filtered_total")), 14);

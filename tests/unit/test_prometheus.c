@@ -35,7 +35,7 @@ START_TEST(a_counter_with_and_without_labels)
 {
 	prometheus_family(&page, "a_total", "counter", "How many.");
 	prometheus_u64(&page, "a_total", UINT64_MAX, NULL);
-	prometheus_u64(&page, "a_total", 2, "x", "1", "y", "", NULL);
+	prometheus_u64(&page, "a_total", 2, PROMETHEUS_LABELS({"x", "1"}, {"y", ""}));
 	expect("# HELP a_total How many.\n# TYPE a_total counter\na_total 18446744073709551615\n"
 	       "a_total{x=\"1\",y=\"\"} 2\n");
 }
@@ -44,7 +44,7 @@ END_TEST
 START_TEST(help_and_labels_are_escaped)
 {
 	prometheus_family(&page, "a", "gauge", "one\\two\n\"three\"");
-	prometheus_u64(&page, "a", 1, "l", "back\\slash \"quote\"\nline", NULL);
+	prometheus_u64(&page, "a", 1, PROMETHEUS_LABELS({"l", "back\\slash \"quote\"\nline"}));
 	expect("# HELP a one\\\\two\\n\"three\"\n# TYPE a gauge\n"
 	       "a{l=\"back\\\\slash \\\"quote\\\"\\nline\"} 1\n");
 }
@@ -68,7 +68,7 @@ START_TEST(what_is_not_utf8_is_replaced)
 	for (size_t i = 0; i < sizeof(label) / sizeof(label[0]); i++) {
 		char text[128];
 
-		prometheus_u64(&page, "a", 1, "l", label[i].in, NULL);
+		prometheus_u64(&page, "a", 1, PROMETHEUS_LABELS({"l", label[i].in}));
 		snprintf(text, sizeof(text), "a{l=\"%s\"} 1\n", label[i].out);
 		expect(text);
 	}
@@ -82,7 +82,7 @@ START_TEST(doubles)
 	prometheus_double(&page, "a", -1, NULL);
 	prometheus_double(&page, "a", NAN, NULL);
 	prometheus_double(&page, "a", INFINITY, NULL);
-	prometheus_double(&page, "a", -INFINITY, "l", "v", NULL);
+	prometheus_double(&page, "a", -INFINITY, PROMETHEUS_LABELS({"l", "v"}));
 	expect("a 0.1\na 1760000000.123\na -1\na NaN\na +Inf\na{l=\"v\"} -Inf\n");
 }
 END_TEST

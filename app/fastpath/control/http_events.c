@@ -38,8 +38,8 @@ struct events {
 	struct ingress *ingress;
 	const struct ownership *ownership;
 	struct idempotency *idempotency;
-	TAILQ_HEAD(, post) pending; /* no worker has taken them yet */
-	TAILQ_HEAD(, waiter) waiters;
+	TAILQ_HEAD(post_list, post) pending; /* no worker has taken them yet */
+	TAILQ_HEAD(waiter_list, waiter) waiters;
 	uint32_t waiting;
 	bool durable; /* what we call durable is on stable storage */
 	bool draining;

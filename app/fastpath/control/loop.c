@@ -46,7 +46,7 @@ struct control {
 	struct http_server *http;
 	struct events *events;
 	struct routes routes;
-	LIST_HEAD(, watch) watches, gone;
+	LIST_HEAD(watch_list, watch) watches, gone;
 };
 
 static void our_signals(sigset_t *set)
@@ -113,10 +113,7 @@ int control_watch(struct control *c, int fd, uint32_t events,
 
 void control_unwatch(struct control *c, int fd)
 {
-	struct watch *w;
-
-	LIST_FOREACH(w, &c->watches, link)
-	{
+	for (struct watch *w = LIST_FIRST(&c->watches); w; w = LIST_NEXT(w, link)) {
 		if (w->fd != fd)
 			continue;
 		epoll_ctl(c->epoll_fd, EPOLL_CTL_DEL, fd, NULL);

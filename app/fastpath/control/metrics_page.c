@@ -27,8 +27,11 @@ static void put_reasons(page *p, const struct figures *f, enum reason_kind kind,
 	for (int i = 0; i < REASON_COUNT; i++)
 		if (reason_table[i].kind == kind)
 			prometheus_u64(
-			    p, name, f->reason[i], "reason", reason_table[i].name, "unit",
-			    reason_table[i].unit == REASON_UNIT_FRAME ? "frame" : "message", NULL);
+			    p, name, f->reason[i],
+			    PROMETHEUS_LABELS({"reason", reason_table[i].name},
+			                      {"unit", reason_table[i].unit == REASON_UNIT_FRAME
+			                                   ? "frame"
+			                                   : "message"}));
 }
 
 static void put_events(page *p, const struct figures *f)
@@ -91,7 +94,8 @@ static void put_latencies(page *p, const struct figures *f)
 	        "Failed system calls of the journal writers.", f->journal_errors);
 }
 
-#define LCORE_LABELS(i) "lcore", lcore_id[i], "cpu", cpu_id[i], "task", task[i], NULL
+#define LCORE_LABELS(i) \
+	PROMETHEUS_LABELS({"lcore", lcore_id[i]}, {"cpu", cpu_id[i]}, {"task", task[i]})
 
 static void put_lcores(page *p, const struct figures *f)
 {
@@ -149,11 +153,12 @@ static void put_rings(page *p, const struct figures *f)
 			char worker[12];
 
 			snprintf(worker, sizeof(worker), "%u", r->worker);
-			prometheus_u64(p, family[k].name,
-			               k == 0   ? r->used
-			               : k == 1 ? r->high_water
-			                        : r->size,
-			               "producer", r->producer, "worker", worker, NULL);
+			prometheus_u64(
+			    p, family[k].name,
+			    k == 0   ? r->used
+			    : k == 1 ? r->high_water
+			             : r->size,
+			    PROMETHEUS_LABELS({"producer", r->producer}, {"worker", worker}));
 		}
 	}
 }
@@ -162,16 +167,21 @@ static void put_port_frames(page *p, const struct port_figures *port)
 {
 	static const char name[] = "fast_path_port_frames_total";
 
-	prometheus_u64(p, name, port->decoded, "port", port->name, "fate", "decoded", "reason", "",
-	               NULL);
-	prometheus_u64(p, name, port->to_host, "port", port->name, "fate", "to_host", "reason", "",
-	               NULL);
+	prometheus_u64(
+	    p, name, port->decoded,
+	    PROMETHEUS_LABELS({"port", port->name}, {"fate", "decoded"}, {"reason", ""}));
+	prometheus_u64(
+	    p, name, port->to_host,
+	    PROMETHEUS_LABELS({"port", port->name}, {"fate", "to_host"}, {"reason", ""}));
 	for (int i = 0; i < REASON_COUNT; i++)
 		if (reason_table[i].unit == REASON_UNIT_FRAME)
-			prometheus_u64(p, name, port->reason[i], "port", port->name, "fate",
-			               reason_table[i].kind == REASON_KIND_DROPPED ? "dropped"
-			                                                           : "filtered",
-			               "reason", reason_table[i].name, NULL);
+			prometheus_u64(
+			    p, name, port->reason[i],
+			    PROMETHEUS_LABELS({"port", port->name},
+			                      {"fate", reason_table[i].kind == REASON_KIND_DROPPED
+			                                   ? "dropped"
+			                                   : "filtered"},
+			                      {"reason", reason_table[i].name}));
 }
 
 static void put_ports(page *p, const struct figures *f)
@@ -181,8 +191,8 @@ static void put_ports(page *p, const struct figures *f)
 	prometheus_family(p, "fast_path_port_seen_frames_total", "counter",
 	                  "Frames by the device's or the kernel's own count, losses included.");
 	for (uint32_t i = 0; i < f->port_count; i++)
-		prometheus_u64(p, "fast_path_port_seen_frames_total", f->port[i].seen, "port",
-		               f->port[i].name, NULL);
+		prometheus_u64(p, "fast_path_port_seen_frames_total", f->port[i].seen,
+		               PROMETHEUS_LABELS({"port", f->port[i].name}));
 	prometheus_family(p, "fast_path_port_frames_total", "counter",
 	                  "Frames by what became of them.");
 	for (uint32_t i = 0; i < f->port_count; i++)
@@ -190,17 +200,17 @@ static void put_ports(page *p, const struct figures *f)
 	prometheus_family(p, "fast_path_port_received_bytes_total", "counter",
 	                  "Bytes of received frames.");
 	for (uint32_t i = 0; i < f->port_count; i++)
-		prometheus_u64(p, "fast_path_port_received_bytes_total", f->port[i].bytes, "port",
-		               f->port[i].name, NULL);
+		prometheus_u64(p, "fast_path_port_received_bytes_total", f->port[i].bytes,
+		               PROMETHEUS_LABELS({"port", f->port[i].name}));
 	prometheus_family(p, "fast_path_port_link_up", "gauge", "1: the link is up.");
 	for (uint32_t i = 0; i < f->port_count; i++)
-		prometheus_u64(p, "fast_path_port_link_up", f->port[i].link_up, "port",
-		               f->port[i].name, NULL);
+		prometheus_u64(p, "fast_path_port_link_up", f->port[i].link_up,
+		               PROMETHEUS_LABELS({"port", f->port[i].name}));
 	prometheus_family(p, "fast_path_port_loss_known", "gauge",
 	                  "0: the driver cannot tell what it lost, and nic_missed says nothing.");
 	for (uint32_t i = 0; i < f->port_count; i++)
-		prometheus_u64(p, "fast_path_port_loss_known", f->port[i].loss_known, "port",
-		               f->port[i].name, NULL);
+		prometheus_u64(p, "fast_path_port_loss_known", f->port[i].loss_known,
+		               PROMETHEUS_LABELS({"port", f->port[i].name}));
 }
 
 static void put_port_info(page *p, const struct figures *f)
@@ -213,11 +223,13 @@ static void put_port_info(page *p, const struct figures *f)
 	for (uint32_t i = 0; i < f->port_count; i++) {
 		const struct port_figures *port = &f->port[i];
 
-		prometheus_u64(p, "fast_path_port_info", 1, "port", port->name, "device",
-		               port->device, "driver", port->driver, "checksum_offload",
-		               no_yes[port->checksum_offload], "rss_offload",
-		               no_yes[port->rss_offload], "timestamp_offload",
-		               no_yes[port->timestamp_offload], NULL);
+		prometheus_u64(
+		    p, "fast_path_port_info", 1,
+		    PROMETHEUS_LABELS({"port", port->name}, {"device", port->device},
+		                      {"driver", port->driver},
+		                      {"checksum_offload", no_yes[port->checksum_offload]},
+		                      {"rss_offload", no_yes[port->rss_offload]},
+		                      {"timestamp_offload", no_yes[port->timestamp_offload]}));
 	}
 }
 
@@ -240,14 +252,16 @@ static void put_feeds(page *p, const struct figures *f)
 			const char *port = feed->port ? feed->port : "";
 
 			if (k == 3)
-				prometheus_double(p, family[k].name, (double)feed->last_rx_ns / 1e9,
-				                  "feed", feed->name, "port", port, NULL);
+				prometheus_double(
+				    p, family[k].name, (double)feed->last_rx_ns / 1e9,
+				    PROMETHEUS_LABELS({"feed", feed->name}, {"port", port}));
 			else
-				prometheus_u64(p, family[k].name,
-				               k == 0   ? feed->datagrams
-				               : k == 1 ? feed->messages
-				                        : feed->bytes,
-				               "feed", feed->name, "port", port, NULL);
+				prometheus_u64(
+				    p, family[k].name,
+				    k == 0   ? feed->datagrams
+				    : k == 1 ? feed->messages
+				             : feed->bytes,
+				    PROMETHEUS_LABELS({"feed", feed->name}, {"port", port}));
 		}
 	}
 }
@@ -333,8 +347,8 @@ static void put_shards(page *p, const struct figures *f)
 			char shard[12];
 
 			snprintf(shard, sizeof(shard), "%u", i);
-			prometheus_u64(p, family[k].name, shard_value(&f->shard[i], k), "shard",
-			               shard, NULL);
+			prometheus_u64(p, family[k].name, shard_value(&f->shard[i], k),
+			               PROMETHEUS_LABELS({"shard", shard}));
 		}
 	}
 }
@@ -345,12 +359,12 @@ static void put_pools(page *p, const struct figures *f)
 		return;
 	prometheus_family(p, "fast_path_mempool_used", "gauge", "Buffers in use.");
 	for (uint32_t i = 0; i < f->pool_count; i++)
-		prometheus_u64(p, "fast_path_mempool_used", f->pool[i].used, "pool",
-		               f->pool[i].name, NULL);
+		prometheus_u64(p, "fast_path_mempool_used", f->pool[i].used,
+		               PROMETHEUS_LABELS({"pool", f->pool[i].name}));
 	prometheus_family(p, "fast_path_mempool_size", "gauge", "Buffers of the pool.");
 	for (uint32_t i = 0; i < f->pool_count; i++)
-		prometheus_u64(p, "fast_path_mempool_size", f->pool[i].size, "pool",
-		               f->pool[i].name, NULL);
+		prometheus_u64(p, "fast_path_mempool_size", f->pool[i].size,
+		               PROMETHEUS_LABELS({"pool", f->pool[i].name}));
 }
 
 static void put_engine(page *p, const struct figures *f, const struct health *h)
@@ -363,8 +377,10 @@ static void put_engine(page *p, const struct figures *f, const struct health *h)
 	one_u64(p, "fast_path_disk_size_bytes", "gauge", "Size of the journal's file system.",
 	        f->disk_size_bytes);
 	prometheus_family(p, "fast_path_build_info", "gauge", "1; which engine this is.");
-	prometheus_u64(p, "fast_path_build_info", 1, "version", f->version, "engine", f->engine_id,
-	               "journal", f->journal_uuid, "huge_pages", f->huge_pages, NULL);
+	prometheus_u64(p, "fast_path_build_info", 1,
+	               PROMETHEUS_LABELS({"version", f->version}, {"engine", f->engine_id},
+	                                 {"journal", f->journal_uuid},
+	                                 {"huge_pages", f->huge_pages}));
 }
 
 static void put_http(page *p, const struct http_figures *http)
@@ -375,12 +391,12 @@ static void put_http(page *p, const struct http_figures *http)
 	        "HTTP connections accepted.", http->accepted);
 	prometheus_family(p, "fast_path_http_connections_closed_total", "counter",
 	                  "HTTP connections that the engine closed on its own.");
-	prometheus_u64(p, "fast_path_http_connections_closed_total", http->timed_out, "reason",
-	               "deadline", NULL);
-	prometheus_u64(p, "fast_path_http_connections_closed_total", http->evicted, "reason",
-	               "idle", NULL);
-	prometheus_u64(p, "fast_path_http_connections_closed_total", http->refused, "reason",
-	               "full", NULL);
+	prometheus_u64(p, "fast_path_http_connections_closed_total", http->timed_out,
+	               PROMETHEUS_LABELS({"reason", "deadline"}));
+	prometheus_u64(p, "fast_path_http_connections_closed_total", http->evicted,
+	               PROMETHEUS_LABELS({"reason", "idle"}));
+	prometheus_u64(p, "fast_path_http_connections_closed_total", http->refused,
+	               PROMETHEUS_LABELS({"reason", "full"}));
 }
 
 static void put_process(page *p, const struct process_figures *process)
