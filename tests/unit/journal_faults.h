@@ -53,12 +53,24 @@ static bool fault_now(enum fault_call call)
 	return true;
 }
 
+static void fault_forget(const char *name)
+{
+	int kept = 0;
+
+	for (int i = 0; i < faults.dirty_count; i++) {
+		if (strcmp(faults.dirty[i].name, name))
+			faults.dirty[kept++] = faults.dirty[i];
+	}
+	faults.dirty_count = kept;
+}
+
 static int fault_open(int dir_fd, const char *name, size_t bytes)
 {
 	int fd;
 
 	if (fault_now(FAULT_OPEN))
 		return -faults.error;
+	fault_forget(name);
 	fd = journal_io_system.open_segment(dir_fd, name, bytes);
 	if (fd >= 0 && faults.unnamed_count < 64)
 		snprintf(faults.unnamed[faults.unnamed_count++], SEGMENT_NAME_MAX, "%s", name);
@@ -106,17 +118,6 @@ static void fault_drop(int i, off_t from, size_t length)
 		ck_assert_int_eq(pwrite(fd, zeros, length, from), (ssize_t)length);
 	}
 	close(fd);
-}
-
-static void fault_forget(const char *name)
-{
-	int kept = 0;
-
-	for (int i = 0; i < faults.dirty_count; i++) {
-		if (strcmp(faults.dirty[i].name, name))
-			faults.dirty[kept++] = faults.dirty[i];
-	}
-	faults.dirty_count = kept;
 }
 
 /* a failed fdatasync: the kernel drops what it could not write, and says so once */

@@ -107,7 +107,7 @@ static int quarantined(void)
 /* any one byte: at most one record is lost, and after the repair a start has nothing to complain about */
 START_TEST(repairs_any_byte)
 {
-	for (size_t i = (size_t)_i; i < length; i += 16) {
+	for (size_t i = (size_t)_i; i < length; i += getenv("SOAK") ? 16 : 112) {
 		uint64_t lost;
 		bool again;
 
