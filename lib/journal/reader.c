@@ -13,8 +13,10 @@
 struct journal_reader {
 	const struct journal_dir *d;
 	uint32_t shard;
-	bool open;   /* cursor stands in a segment */
-	bool placed; /* it has stood in one: from here on nothing may be missing */
+	bool open;     /* cursor stands in a segment */
+	bool resynced; /* it has stepped over damage in this segment */
+	bool looked;   /* the segment was opened again because of what stands at the cursor */
+	bool placed;   /* it has stood in one: from here on nothing may be missing */
 	struct segment_cursor cursor;
 	uint64_t want;       /* the next record to give out has seq >= want */
 	uint64_t next_first; /* first sequence number of the segment behind the cursor's */
@@ -67,7 +69,7 @@ static void leave_segment(struct journal_reader *r)
 			r->durable = r->cursor.durable;
 		segment_close(&r->cursor);
 	}
-	r->open = false;
+	r->open = r->resynced = false;
 }
 
 void journal_reader_close(struct journal_reader *r)
@@ -112,6 +114,8 @@ static int open_segment(struct journal_reader *r, const struct segment_info *s)
 	if (result < 0 && result != -EBADMSG)
 		return fail_io(r, result, s->name);
 	r->open = r->placed = true;
+	if (r->want < s->first_seq)
+		r->want = s->first_seq;
 	if (s->first_seq - 1 > r->durable)
 		r->durable = s->first_seq - 1;
 	if (result == 0)
@@ -199,15 +203,22 @@ static int at_end(struct journal_reader *r, int result, const struct journal_rec
 		return fail_io(r, e, c->name);
 	/* the engine may have written between the two looks: what still cannot be read now is
 	 * damage */
-	segment_refresh(c);
-	result = c->offset == 0 ? result : segment_next(c, out);
+	result = segment_retry(c, out);
 	if (result == 1)
 		return 2;
-	if (state == SEGMENT_DAMAGED || state == SEGMENT_MISSING)
+	if (result != 0 && result != -EBADMSG)
+		return fail_io(r, result, c->name);
+	if (state == SEGMENT_DAMAGED || state == SEGMENT_MISSING) {
+		/* a segment whose first write failed is written anew under the same name: what was read
+		 * is there again, but in other batches */
+		if (!r->looked && !r->resynced) {
+			r->looked = true;
+			leave_segment(r);
+			return 1;
+		}
 		return fail_damage(r, state, result);
+	}
 	r->torn = state == SEGMENT_TORN ? c->data_end - c->offset : 0;
-	if (c->offset == 0)
-		leave_segment(r); /* its header is not written yet */
 	return 0;
 }
 
@@ -235,6 +246,7 @@ int journal_reader_next(struct journal_reader *r, const struct journal_record **
 			continue;
 		if (r->cursor.next_seq > r->want && (*out)->seq >= r->want) {
 			r->want = r->cursor.next_seq;
+			r->looked = false;
 			return 1;
 		}
 	}
@@ -274,6 +286,7 @@ int journal_reader_skip(struct journal_reader *r, uint64_t *lost_from, uint64_t 
 		if (result < 0)
 			return fail_io(r, result, c->name);
 		if (result == 1 && c->next_seq < r->next_first) {
+			r->resynced = true;
 			*lost_to = c->next_seq - 1;
 			return 1;
 		}

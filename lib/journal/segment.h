@@ -110,6 +110,9 @@ int segment_skip_to(struct segment_cursor *c, uint64_t seq);
 /* Forget what was read ahead: the file may have grown since. */
 void segment_refresh(struct segment_cursor *c);
 
+/* As segment_next, after a refresh, and with another look at a header that could not be read. */
+int segment_retry(struct segment_cursor *c, const struct journal_record **out);
+
 enum segment_state {
 	SEGMENT_WHOLE,   /* it ends here */
 	SEGMENT_TORN,    /* what follows was never durable */

@@ -248,6 +248,15 @@ int segment_next(struct segment_cursor *c, const struct journal_record **out)
 	}
 }
 
+int segment_retry(struct segment_cursor *c, const struct journal_record **out)
+{
+	int r;
+
+	segment_refresh(c);
+	r = c->offset == 0 ? read_header(c) : 0;
+	return r < 0 ? r : segment_next(c, out);
+}
+
 int segment_skip_to(struct segment_cursor *c, uint64_t seq)
 {
 	for (;;) {

@@ -227,6 +227,39 @@ START_TEST(abandoned_tail_is_ignored)
 }
 END_TEST
 
+static struct journal_reader *fast; /* reads between write and sync */
+
+static int read_then_fail(int fd)
+{
+	(void)fd;
+	if (!fast)
+		return 0;
+	expect(fast, 1, 10);
+	fast = NULL;
+	return -EIO;
+}
+
+/* a reader saw records that are then written again, in other batches of a file of the same name */
+START_TEST(segment_is_written_again)
+{
+	struct journal_reader *r;
+
+	fx_io.datasync = read_then_fail;
+	fx_start();
+	r = fast = open_reader(0);
+	fx_publish(10);
+	ck_assert_int_eq(journal_writer_step(fx.writer), -EIO);
+	ck_assert_ptr_null(fast);
+	fx_publish(10);
+	fx.now += 100000000;
+	fx_drain();
+	fx_write(10);
+	ck_assert_int_eq(fx_segments(), 1);
+	expect(r, 11, 30);
+	journal_reader_close(r);
+}
+END_TEST
+
 static _Atomic bool stop;
 
 static void *read_along(void *arg)
@@ -317,6 +350,7 @@ static Suite *suite(void)
 	tcase_add_test(t, damage_is_named_and_can_be_stepped_over);
 	tcase_add_test(t, waits_before_a_torn_tail);
 	tcase_add_test(t, abandoned_tail_is_ignored);
+	tcase_add_test(t, segment_is_written_again);
 	tcase_add_test(t, beside_a_running_writer);
 	tcase_add_test(t, newer_segment_is_refused);
 	suite_add_tcase(s, t);
