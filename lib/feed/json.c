@@ -30,7 +30,7 @@ struct scanner {
 	uint64_t objects; /* one bit a level, the innermost lowest: 1 object, 0 array */
 	uint32_t keys;    /* members called `name` seen */
 	bool at_key;      /* the value that follows is the key's */
-	struct span key;  /* data NULL: not a string */
+	struct span key;  /* empty: no string */
 };
 _Static_assert(FEED_JSON_DEPTH_MAX == 64, "one bit of `objects` a level");
 
@@ -411,7 +411,7 @@ enum feed_json_result feed_json_find_key(const uint8_t *text, uint32_t len, cons
 
 	if (!scan_text(&s))
 		return FEED_JSON_INVALID;
-	if (s.keys != 1 || s.key.data == NULL || s.key.len == 0)
+	if (s.keys != 1 || s.key.len == 0)
 		return FEED_JSON_NO_KEY;
 	key_len = s.key.escaped ? unescape(&s.key, key_copy) : s.key.len;
 	if (key_len > EVENT_KEY_MAX)

@@ -393,6 +393,11 @@ START_TEST(finds_contradicting_ipv4_headers)
 		finish_ipv4(&f);
 		expect(&f, &verify, REASON_BAD_HEADER);
 	}
+	/* a header of 4 words, behind which a good UDP header would stand */
+	f = ipv4_frame();
+	f.data[f.ip] = 0x44;
+	set16(&f, f.udp, 8);
+	expect(&f, &trust, REASON_BAD_HEADER);
 	/* 15 words of header in a packet of 37 bytes */
 	f = ipv4_frame();
 	f.data[f.ip] = 0x4f;
@@ -603,6 +608,12 @@ START_TEST(walks_ipv6_extension_headers)
 	put_ipv6(&f, IPPROTO_DSTOPTS, chain + 16, 16, "x");
 	for (uint32_t len = 0; len < 16; len++) {
 		set16(&f, f.ip + 4, len);
+		expect(&f, &verify, REASON_BAD_HEADER);
+	}
+	/* and the frame with it */
+	for (uint32_t len = 0; len < 16; len++) {
+		set16(&f, f.ip + 4, len);
+		f.len = f.ip + 40 + len;
 		expect(&f, &verify, REASON_BAD_HEADER);
 	}
 }

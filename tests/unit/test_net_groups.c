@@ -97,11 +97,12 @@ START_TEST(holds_many_groups)
 	static struct net_group list[20000];
 	uint32_t count = 0;
 	struct net_groups *groups;
-	char address[32];
+	char address[INET6_ADDRSTRLEN];
 
-	for (uint32_t i = 0; i < 100; i++) {
-		for (uint16_t port = 9000; port < 9200; port++) {
-			snprintf(address, sizeof(address), "239.1.%u.7", i);
+	for (uint32_t i = 0; i < 10000; i++) {
+		for (uint16_t port = 9000; port < 9002; port++) {
+			snprintf(address, sizeof(address), i % 2 ? "239.1.%u.%u" : "ff15::%x:%x",
+			         i / 200, i % 200);
 			list[count] = group(address, port, (uint16_t)(i % 3), (uint16_t)count);
 			count++;
 		}
@@ -109,7 +110,7 @@ START_TEST(holds_many_groups)
 	groups = net_groups_create(list, count);
 	ck_assert_ptr_nonnull(groups);
 	for (uint32_t i = 0; i < count; i++) {
-		inet_ntop(AF_INET, list[i].address, address, sizeof(address));
+		inet_ntop(list[i].family, list[i].address, address, sizeof(address));
 		ck_assert_int_eq(find(groups, address, list[i].udp_port, list[i].vlan), (int)i);
 		ck_assert_int_eq(find(groups, address, 9200, list[i].vlan), -1);
 	}

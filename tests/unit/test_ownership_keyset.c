@@ -52,14 +52,52 @@ START_TEST(holds_its_keys_and_no_others)
 }
 END_TEST
 
+/* another key of the same length and hash: differs by the CRC's polynomial, its first bit first */
+static void make_twin(const uint8_t *key, uint8_t *twin, uint32_t len)
+{
+	uint64_t polynomial = UINT64_C(0x82f63b78) << 1 | 1;
+
+	memcpy(twin, key, len);
+	for (uint32_t i = 0; i < 5; i++)
+		twin[i] ^= (uint8_t)(polynomial >> 8 * i);
+	ck_assert_uint_eq(event_key_hash(twin, len), event_key_hash(key, len));
+}
+
 START_TEST(compares_keys_and_not_only_hashes)
 {
-	static const struct ownership_key keys[] = {{"BTC", 3}};
-	struct ownership_keyset *set = ownership_keyset_create(keys, 1);
+	static const uint8_t key[40] = "exchange/instrument/class/00000001";
+	static const struct ownership_key keys[] = {{key, 8}, {key, sizeof(key)}};
+	struct ownership_keyset *set = ownership_keyset_create(keys, 2);
+	uint8_t twin[sizeof(key)];
 
 	ck_assert_ptr_nonnull(set);
-	ck_assert(!ownership_keyset_contains(set, "ETH", 3, event_key_hash("BTC", 3)));
-	ck_assert(!ownership_keyset_contains(set, "BTCX", 4, event_key_hash("BTC", 3)));
+	for (uint32_t i = 0; i < 2; i++) {
+		uint32_t hash = event_key_hash(key, keys[i].len);
+
+		make_twin(key, twin, keys[i].len);
+		ck_assert(contains(set, key, keys[i].len));
+		ck_assert(!contains(set, twin, keys[i].len));
+		ck_assert(!ownership_keyset_contains(set, key, keys[i].len - 1, hash));
+	}
+	ownership_keyset_free(set);
+}
+END_TEST
+
+START_TEST(holds_keys_of_the_same_hash)
+{
+	static const uint8_t key[40] = "exchange/instrument/class/00000001";
+	uint8_t short_twin[8], long_twin[40];
+	struct ownership_key keys[] = {
+	    {key, 8}, {short_twin, 8}, {key, sizeof(key)}, {long_twin, sizeof(key)}};
+	struct ownership_keyset *set;
+
+	make_twin(key, short_twin, sizeof(short_twin));
+	make_twin(key, long_twin, sizeof(long_twin));
+	set = ownership_keyset_create(keys, 4);
+	ck_assert_ptr_nonnull(set);
+	ck_assert_uint_eq(ownership_keyset_count(set), 4);
+	for (uint32_t i = 0; i < 4; i++)
+		ck_assert(contains(set, keys[i].data, keys[i].len));
 	ownership_keyset_free(set);
 }
 END_TEST
@@ -208,6 +246,7 @@ int main(void)
 	tcase_add_test(tcase, empty_set_holds_nothing);
 	tcase_add_test(tcase, holds_its_keys_and_no_others);
 	tcase_add_test(tcase, compares_keys_and_not_only_hashes);
+	tcase_add_test(tcase, holds_keys_of_the_same_hash);
 	tcase_add_test(tcase, holds_keys_of_every_length);
 	tcase_add_test(tcase, holds_a_million_keys);
 	tcase_add_test(tcase, refuses_lengths_out_of_range);
