@@ -38,6 +38,9 @@ struct memlog_header {
 	    released_seq; /* segments hold at least all up to it; may lag behind released */
 };
 static_assert(sizeof(struct memlog_header) <= MEMLOG_HEADER_SIZE, "records follow at a page");
+static_assert(offsetof(struct memlog_header, crc) == 56, "memlog version 1");
+static_assert(offsetof(struct memlog_header, published) == 64, "memlog version 1");
+static_assert(offsetof(struct memlog_header, released) == 128, "memlog version 1");
 
 /* when the burst that ended at `position` was appended: feeds the persistence latencies */
 struct memlog_mark {
