@@ -352,14 +352,17 @@ static bool unwind(struct engine *e, bool clean)
 	char prefix[128];
 
 	dataplane_stop(&e->dataplane);
+	/* the threads first, because they wake the control loop; what they wrote last, because its last answers
+	 * say what is durable */
 	for (uint32_t i = 0; i < CONFIG_LCORES_MAX; i++)
-		if (e->journal[i].writer != NULL &&
-		    journal_thread_close(&e->journal[i], !clean) < 0)
-			clean = false;
+		journal_thread_join(&e->journal[i], !clean);
 	if (e->pdump)
 		rte_pdump_uninit();
 	if (e->control != NULL)
 		control_destroy(e->control);
+	for (uint32_t i = 0; i < CONFIG_LCORES_MAX; i++)
+		if (journal_thread_close(&e->journal[i]) < 0)
+			clean = false;
 	figures_destroy(e->figures);
 	if (e->eal)
 		dataplane_destroy(&e->dataplane);

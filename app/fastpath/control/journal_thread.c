@@ -79,14 +79,16 @@ static void *thread_main(void *arg)
 		if (n > 0) {
 			last_work = now;
 			t->on_durable(t->arg);
-			continue;
 		}
 		if (stop && (n == 0 || atomic_load_explicit(&t->done, memory_order_acquire)))
 			break;
+		/* also under a feed that never pauses: it is what fills the disk */
 		if (t->shard == 0 && t->retain_bytes != 0 && now - last_retain > RETAIN_EVERY_NS) {
 			retain(t);
 			last_retain = now;
 		}
+		if (n > 0)
+			continue;
 		if (n < 0)
 			nap(NAP_FAULT_NS);
 		else
@@ -141,17 +143,22 @@ void journal_thread_finish(struct journal_thread *t)
 	atomic_store_explicit(&t->stop, true, memory_order_release);
 }
 
-int journal_thread_close(struct journal_thread *t, bool force)
+void journal_thread_join(struct journal_thread *t, bool force)
+{
+	if (!t->running)
+		return;
+	atomic_store_explicit(&t->stop, true, memory_order_release);
+	if (force)
+		atomic_store_explicit(&t->done, true, memory_order_release);
+	pthread_join(t->thread, NULL);
+	t->running = false;
+}
+
+int journal_thread_close(struct journal_thread *t)
 {
 	int ret = 0;
 
-	if (t->running) {
-		atomic_store_explicit(&t->stop, true, memory_order_release);
-		if (force)
-			atomic_store_explicit(&t->done, true, memory_order_release);
-		pthread_join(t->thread, NULL);
-		t->running = false;
-	}
+	journal_thread_join(t, false);
 	if (t->writer != NULL)
 		ret = journal_writer_close(t->writer);
 	t->writer = NULL;

@@ -32,8 +32,11 @@ int journal_thread_start(struct journal_thread *t, const struct config *c, struc
                          void *arg, char err[CONFIG_ERROR_MAX]);
 /* Ask it to end when all that is published is durable; then poll `done`. */
 void journal_thread_finish(struct journal_thread *t);
-/* Join and close. force: do not wait for the disk any longer. Returns 0 when everything is durable and
- * sealed, else -errno: the memlog file must then stay. */
-int journal_thread_close(struct journal_thread *t, bool force);
+/* Wait for its end. force: do not wait for the disk any longer than one group takes. What the writer says of
+ * itself can still be read. */
+void journal_thread_join(struct journal_thread *t, bool force);
+/* Join and close. Returns 0 when everything is durable and sealed, else -errno: the memlog file must then
+ * stay. */
+int journal_thread_close(struct journal_thread *t);
 
 #endif
