@@ -160,6 +160,9 @@ static int make_memlogs(struct engine *e, char err[CONFIG_ERROR_MAX])
 
 		if (ret < 0)
 			return ret;
+		/* nothing of it is kept, so nobody may look for it after a crash */
+		if (e->config.store == CONFIG_STORE_MEMORY)
+			memory_memlog_forget(f);
 		/* whole pages of it */
 		size_t size = f->zone->len & ~(size_t)(MEMLOG_HEADER_SIZE - 1);
 		ret =

@@ -273,16 +273,21 @@ int memory_memlog_create(struct memory_memlog *f, const struct memory_plan *m,
 	return give_to_heap(f, m->page_size, shard, err);
 }
 
+void memory_memlog_forget(struct memory_memlog *f)
+{
+	unlink(f->path);
+}
+
 void memory_memlog_destroy(struct memory_memlog *f, bool unlink_file)
 {
-	if (f->base == NULL)
+	/* EAL clears what is given back to it: what recovery needs stays reserved until the process ends */
+	if (f->base == NULL || !unlink_file)
 		return;
 	if (f->zone != NULL)
 		rte_memzone_free(f->zone);
 	if (f->in_heap)
 		rte_malloc_heap_memory_remove(MEMLOG_HEAP, f->base, f->bytes);
 	munmap(f->base, f->bytes);
-	if (unlink_file)
-		unlink(f->path);
+	unlink(f->path);
 	memset(f, 0, sizeof(*f));
 }

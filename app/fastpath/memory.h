@@ -50,7 +50,10 @@ struct memory_memlog {
  * memzone in it. Returns 0 or -errno with err set. */
 int memory_memlog_create(struct memory_memlog *f, const struct memory_plan *m,
                          const struct journal_dir *d, uint32_t shard, char err[CONFIG_ERROR_MAX]);
-/* unlink: after a clean end, when all of it is durable */
+/* Unlink the file, keep the memory: the next start finds nothing to recover. */
+void memory_memlog_forget(struct memory_memlog *f);
+/* unlink: after a clean end, when all of it is durable. Otherwise file, memory and what they hold stay as they
+ * are */
 void memory_memlog_destroy(struct memory_memlog *f, bool unlink_file);
 
 #endif
