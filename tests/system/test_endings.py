@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ends that are not calm: signals in a hurry, slow and failing disks, engines that kept nothing."""
+import os
+import signal
+import time
+
+import checks
+import senders
+from appliance import wait_for
+
+HTTP_ONLY = {"dataplane": {"enable": 0}, "port nic0": None, "feed ticks": None}
+
+
+def post_and_wait(engine, netns, key, payload):
+    """a POST whose answer nobody has read yet"""
+    s = netns.connect("127.0.0.1", 8080, 30)
+    s.sendall(b"POST /events?key=%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (key, len(payload), payload))
+    return s
+
+
+def answer(s):
+    """all that came until the engine closed the connection"""
+    out = b""
+    while True:
+        part = s.recv(65536)
+        if not part:
+            return out
+        out += part
+
+
+def test_forced_end_while_a_post_waits(make_engine, netns, faults):
+    """two signals while the disk fails: a POST that was appended gets its 504, the next start has the event"""
+    environment, fault = faults
+    engine = make_engine(netns, {**HTTP_ONLY, "http": {"durable_timeout_ms": 60000}}, environment=environment).start()
+    fault("fdatasync", True)
+    waiting = post_and_wait(engine, netns, b"A", b"precious")
+    wait_for(lambda: engine.stats()["persistence_queue_error_count"] > 0, 30, lambda: engine.stats())
+    engine.process.send_signal(signal.SIGTERM)
+    engine.process.send_signal(signal.SIGINT)
+    engine.process.wait(timeout=30)
+    assert engine.process.returncode == 1, (engine.process.returncode, engine.log())
+    assert b" 504 " in answer(waiting)
+    assert len(engine.memlogs()) == 1
+    fault("fdatasync", False)
+    engine.start()
+    engine.stop()
+    assert [r["payload"] for r in engine.journal()] == [b"precious"]
+    assert engine.memlogs() == []
+
+
+def test_second_signal_does_not_wait_for_a_slow_disk(make_wire, make_engine, faults):
+    """the disk works, but takes long: the second signal ends the wait, and the memlog keeps the rest"""
+    environment, fault = faults
+    wire = make_wire()
+    engine = make_engine(wire, {"journal": {"memory_mb": 64, "segment_mb": 1, "retain_gb": 0}},
+                         environment=environment).start()
+    fault("slow", True)
+    sent = checks.make_events(40000, size=1000)
+    senders.send_keyed(wire, sent, rate=40000)
+    wait_for(lambda: engine.stats()["frames_seen_total"] >= len(sent), 30, lambda: engine.stats())
+    stats = engine.stats()
+    assert stats["persistence_queue_lag"] > 20000, stats
+    engine.process.send_signal(signal.SIGTERM)
+    start = time.monotonic()
+    engine.process.send_signal(signal.SIGINT)
+    engine.process.wait(timeout=60)
+    took = time.monotonic() - start
+    assert engine.process.returncode == 1, engine.log()
+    assert took < 1.5, took
+    fault("slow", False)
+    engine.start()
+    engine.stop()
+    records = engine.journal()
+    checks.dense(records)
+    assert len(records) == stats["fast_path_count"]
+
+
+def test_retention_under_a_feed_that_never_pauses(make_wire, make_engine, faults):
+    """the disk is never idle, and still old segments go"""
+    environment, fault = faults
+    wire = make_wire()
+    engine = make_engine(wire, {"journal": {"segment_mb": 1, "retain_gb": 0.004}}, environment=environment).start()
+    fault("slow", True)
+    feed = senders.Background(wire, rate=4000, size=1000)
+    try:
+        wait_for(lambda: engine.stats()["fast_path_count"] > 12000, 60, lambda: engine.stats())
+        wait_for(lambda: segments(engine) <= 6 << 20, 5, lambda: f"{segments(engine)} bytes of segments")
+        assert numbers(engine)[0] > 1
+    finally:
+        feed.stop()
+    checks.laws(engine.rest())
+    engine.stop()
+    checks.dense(engine.journal(), first=numbers(engine)[0])
+
+
+def numbers(engine):
+    """first sequence numbers of the segment files"""
+    return sorted(int(name.split("-")[2].split(".")[0]) for name in os.listdir(engine.journal_dir)
+                  if name.endswith(".seg"))
+
+
+def segments(engine):
+    """bytes of the segment files"""
+    return sum(os.stat(os.path.join(engine.journal_dir, name)).st_size for name in os.listdir(engine.journal_dir)
+               if name.endswith(".seg"))
+
+
+def test_store_memory_starts_again_after_kill(make_engine, netns):
+    """store = memory keeps nothing, so a killed engine leaves nothing that the next start could miss"""
+    engine = make_engine(netns, {**HTTP_ONLY, "journal": {"store": "memory"}}).start()
+    assert engine.post("A", b"x").status_code == 200
+    engine.kill9()
+    assert engine.memlogs() == []
+    engine.start()
+    assert engine.post("A", b"y").status_code == 200
+    engine.stop()
