@@ -192,6 +192,22 @@ START_TEST(same_hash_is_not_same_key)
 }
 END_TEST
 
+START_TEST(keys_made_to_collide_stay_cheap)
+{
+	uint64_t count, last;
+	uint8_t key[2];
+
+	for (uint32_t i = 0; i < 1000; i++) {
+		key[0] = (uint8_t)i;
+		key[1] = (uint8_t)(i >> 8);
+		keytable_note(&worker->keys, key, 2, 42, i + 1);
+	}
+	ck_assert_uint_eq(counter_read(&worker->keys.keys), KEYTABLE_PROBES);
+	ck_assert_uint_eq(counter_read(&worker->keys.untracked), 1000 - KEYTABLE_PROBES);
+	ck_assert(!keytable_find(&worker->keys, key, 2, 42, &count, &last));
+}
+END_TEST
+
 START_TEST(too_many_keys_are_said_so)
 {
 	char key[16];
@@ -284,6 +300,7 @@ static Suite *dataplane_suite(void)
 	tcase_add_test(t, a_full_memlog_drops_and_counts);
 	tcase_add_test(t, keys_are_counted_each);
 	tcase_add_test(t, same_hash_is_not_same_key);
+	tcase_add_test(t, keys_made_to_collide_stay_cheap);
 	tcase_add_test(t, too_many_keys_are_said_so);
 	suite_add_tcase(s, t);
 	t = tcase_create("poison");

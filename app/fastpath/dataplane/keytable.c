@@ -10,6 +10,8 @@
 
 _Static_assert(KEYTABLE_INLINE + 24 == EVENT_KEY_MAX, "every key fits");
 
+#define NONE UINT32_MAX
+
 int keytable_init(struct keytable *t, const char *name, uint32_t slots, int socket)
 {
 	memset(t, 0, sizeof(*t));
@@ -45,17 +47,25 @@ static bool same_key(const struct keytable *t, uint32_t i, const uint8_t *key, u
 	       memcmp(t->tails[i], key + KEYTABLE_INLINE, len - KEYTABLE_INLINE) == 0;
 }
 
-/* the key's slot, or the free one where it belongs; there is always a free one */
+/* the key's slot, the free one where it belongs, or NONE: keys made to collide (CRC32C is linear) must not make
+ * a lookup long */
 static uint32_t locate(const struct keytable *t, const uint8_t *key, uint32_t len, uint64_t tag)
 {
 	/* the worker was picked by the high bits; the low ones are still free to spread */
 	uint32_t i = (uint32_t)tag & t->mask;
 
-	for (;; i = (i + 1) & t->mask) {
+	for (uint32_t probes = 0; probes < KEYTABLE_PROBES; probes++, i = (i + 1) & t->mask) {
 		uint64_t seen = atomic_load_explicit(&t->slots[i].tag, memory_order_acquire);
+
 		if (seen == 0 || (seen == tag && same_key(t, i, key, len)))
 			return i;
 	}
+	return NONE;
+}
+
+static bool is_free(const struct keytable *t, uint32_t i)
+{
+	return counter_read(&t->slots[i].tag) == 0;
 }
 
 static void claim(struct keytable *t, uint32_t i, const uint8_t *key, uint32_t len, uint64_t tag)
@@ -76,13 +86,12 @@ void keytable_note(struct keytable *t, const uint8_t *key, uint32_t len, uint32_
 	uint64_t tag = tag_of(len, hash);
 	uint32_t i = locate(t, key, len, tag);
 
-	if (counter_read(&t->slots[i].tag) == 0) {
-		if (counter_read(&t->keys) >= t->limit) {
-			counter_add(&t->untracked, 1);
-			return;
-		}
-		claim(t, i, key, len, tag);
+	if (i == NONE || (is_free(t, i) && counter_read(&t->keys) >= t->limit)) {
+		counter_add(&t->untracked, 1);
+		return;
 	}
+	if (is_free(t, i))
+		claim(t, i, key, len, tag);
 	counter_add(&t->slots[i].count, 1);
 	counter_set(&t->slots[i].last_seq, seq);
 }
@@ -92,7 +101,7 @@ bool keytable_find(const struct keytable *t, const uint8_t *key, uint32_t len, u
 {
 	uint32_t i = locate(t, key, len, tag_of(len, hash));
 
-	if (counter_read(&t->slots[i].tag) == 0)
+	if (i == NONE || is_free(t, i))
 		return false;
 	*count = counter_read(&t->slots[i].count);
 	*last_seq = counter_read(&t->slots[i].last_seq);

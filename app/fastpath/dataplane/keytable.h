@@ -14,6 +14,8 @@
 
 #define KEYTABLE_INLINE 40 /* bytes of key that stand in the slot; the rest stands in `tails` */
 
+#define KEYTABLE_PROBES 32 /* slots looked at for one key */
+
 struct keytable_slot {
 	counter tag; /* 0: free; else bit 63, key length, hash. Stored last */
 	counter count;
