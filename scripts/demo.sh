@@ -31,6 +31,10 @@ cleanup() {
 	network_down
 }
 
+stop_early() {
+	[ $STOP = 0 ] || exit 130
+}
+
 write_config() {
 	cat >"$STATE/demo.ini" <<-INI
 		[engine]
@@ -41,7 +45,7 @@ write_config() {
 		[dataplane]
 		enable = 1
 		[port nic0]
-		device = net_af_packet0,iface=fp0,framecnt=16384
+		device = net_af_packet0,iface=fp0,framecnt=65536
 		address = 10.99.0.1/24
 		[feed ticks]
 		port = nic0
@@ -69,6 +73,7 @@ start_engine() {
 		FAST_PATH_ENABLE=1 FAST_PATH_METRICS=1 "$BUILD/fastpath" --config "$STATE/demo.ini"
 	ENGINE=$STARTED
 	step boot boot_percent wait_ready || {
+		stop_early
 		say "the engine's log, $STATE/engine.log:" >&2
 		tail -n 20 "$STATE/engine.log" >&2
 		exit 1
@@ -107,11 +112,11 @@ stats() {
 	curl -fsS --max-time 5 $URL/stats
 }
 
-FIGURES='"events      \(.fast_path_count) journaled, \(.events_per_second) a second",
-"latency us  p50 \(.fast_path_process_p50_us)  p99 \(.fast_path_process_p99_us)  p99.9 \(.fast_path_process_p999_us)   (receive burst to journal memory, last 10 s)",
+FIGURES='def us: . * 10 | round / 10; "events      \(.fast_path_count) journaled, \(.events_per_second) a second",
+"latency us  p50 \(.fast_path_process_p50_us | us)  p99 \(.fast_path_process_p99_us | us)  p99.9 \(.fast_path_process_p999_us | us)   (receive burst to journal memory, last 10 s)",
 "lost        dropped \(.fast_path_drops_total)   filtered \(.fast_path_filtered_total)",
-"disk        journal lag \(.persistence_queue_lag) events, sync p99 \(.persistence_queue_sync_p99_us) us"'
-ONE_LINE='"\(.fast_path_count) journaled, \(.events_per_second)/s, p50 \(.fast_path_process_p50_us) us, p99 \(.fast_path_process_p99_us) us, p99.9 \(.fast_path_process_p999_us) us, dropped \(.fast_path_drops_total), filtered \(.fast_path_filtered_total), journal lag \(.persistence_queue_lag)"'
+"disk        journal lag \(.persistence_queue_lag) events, sync p99 \(.persistence_queue_sync_p99_us | us) us"'
+ONE_LINE='def us: . * 10 | round / 10; "\(.fast_path_count) journaled, \(.events_per_second)/s, p50 \(.fast_path_process_p50_us | us) us, p99 \(.fast_path_process_p99_us | us) us, p99.9 \(.fast_path_process_p999_us | us) us, dropped \(.fast_path_drops_total), filtered \(.fast_path_filtered_total), journal lag \(.persistence_queue_lag)"'
 
 # live figures until the time is over, Ctrl-C, or something ends by itself
 watch_figures() {
@@ -232,13 +237,9 @@ become_root "$@"
 take_lock
 trap cleanup EXIT
 trap 'STOP=1' INT TERM
-stop_early() {
-	[ $STOP = 0 ] || exit 130
-}
-
 install_packages build run || exit 1
 stop_early
-build all || exit 1
+build all || { stop_early; exit 1; }
 stop_early
 why=$(missing_privilege)
 [ -z "$why" ] || fail "cannot make the feed handler's network: $why"

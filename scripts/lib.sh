@@ -48,6 +48,10 @@ step() {
 			[[ $p =~ ^[0-9]+$ ]] && [ "$p" -gt $top ] && top=$((p > 99 ? 99 : p))
 			bar "$label" $top $((SECONDS - start))
 		fi
+		# Ctrl-C: an installation is not cut in two, anything else is
+		if [ "${STOP:-0}" != 0 ] && [ "$label" != packages ]; then
+			end_process $pid
+		fi
 		sleep 0.2
 	done
 	wait $pid || status=$?
