@@ -67,6 +67,9 @@ static int check_header(const struct memlog_file *f, const struct memlog_header 
 	else if (f->released > f->published || f->published - f->released > f->capacity ||
 	         f->released % 8 != 0 || f->published % 8 != 0)
 		what = "its positions make no sense";
+	else if (f->first_seq == 0 || f->first_seq > SEGMENT_SEQ_MAX ||
+	         f->released_seq > SEGMENT_SEQ_MAX)
+		what = "its sequence numbers make no sense";
 	if (!what)
 		return 0;
 	snprintf(

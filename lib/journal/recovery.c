@@ -17,6 +17,8 @@ struct recovery {
 	const struct journal_recovery_options *o;
 	struct journal_recovery_report *report;
 	struct memlog_files memlogs;
+	char repaired[SEGMENT_NAME_MAX]; /* the last one */
+	uint64_t filled;                 /* first number of the last hole that became a gap */
 	char *err;
 };
 
@@ -88,10 +90,14 @@ static int repair(struct recovery *v, const struct segment_info *s, uint64_t nex
                   uint64_t hint, const char *why)
 {
 	uint64_t lost;
-	int r = segment_repair(v->d, s, next_first, hint, &lost, v->err);
+	int r;
 
+	if (!strcmp(v->repaired, s->name))
+		return fail(v, -EBADMSG, "%s, after its repair; move the file away", why);
+	r = segment_repair(v->d, s, next_first, hint, &lost, v->err);
 	if (r < 0)
 		return r;
+	memcpy(v->repaired, s->name, sizeof(v->repaired));
 	say(v,
 	    "%s; the file was moved to " JOURNAL_QUARANTINE "/, %" PRIu64
 	    " sequence numbers are now gaps",
@@ -137,6 +143,7 @@ static int on_missing(struct recovery *v, const struct segment_info *s,
 	r = segment_fill(v->d, s->shard, c->next_seq, last, v->err);
 	if (r < 0)
 		return r;
+	v->filled = c->next_seq;
 	say(v, "shard %u lacks sequence numbers %" PRIu64 " to %" PRIu64 ": they are now a gap",
 	    s->shard, c->next_seq, last);
 	v->report->quarantined += last - c->next_seq + 1;
@@ -411,13 +418,15 @@ static int recover_shard(struct recovery *v, uint32_t shard)
 	uint64_t hint = 0, next_seq = 1;
 	int r = 0;
 
+	v->repaired[0] = '\0';
+	v->filled = 0;
 	for (size_t i = 0; i < v->memlogs.count; i++) {
 		const struct memlog_file *f = v->memlogs.file[i];
 
 		if (f->valid && f->shard == shard && f->released_seq > hint)
 			hint = f->released_seq;
 	}
-	/* every repair takes away one damage, so this ends */
+	/* every repair takes away all damage of a file, and none is repaired twice: this ends */
 	while (r == 0)
 		r = settle_shard(v, shard, hint, &next_seq);
 	for (size_t i = 0; r > 0 && i < v->memlogs.count; i++) {

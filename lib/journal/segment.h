@@ -17,6 +17,7 @@
 #define SEGMENT_NAME_MAX    40
 #define SEGMENT_SUFFIX_TMP  ".tmp" /* a segment that repair is writing */
 #define SEGMENT_NONE        UINT64_MAX
+#define SEGMENT_SEQ_MAX     (UINT64_MAX / 4) /* no sum of sequence numbers overflows */
 
 struct segment_header {
 	char magic[8];

@@ -38,7 +38,7 @@ bool segment_record_valid(const struct journal_record *r, size_t len)
 	    r->crc != crc32c((const uint8_t *)r + body, r->length - body))
 		return false;
 	span = segment_record_span(r);
-	return r->seq > 0 && span > 0 && span < UINT64_MAX - r->seq;
+	return r->seq > 0 && r->seq <= SEGMENT_SEQ_MAX && span > 0 && span <= SEGMENT_SEQ_MAX;
 }
 
 /* up to n bytes at offset; *got tells how many there are. Returns NULL with errno set on an I/O
@@ -128,13 +128,23 @@ void segment_close(struct segment_cursor *c)
 	c->block = NULL;
 }
 
+/* what every writer writes, whatever the checksum says */
+static bool batch_plausible(const struct segment_batch *b)
+{
+	return b->first_seq > 0 && b->last_seq <= SEGMENT_SEQ_MAX &&
+	       b->last_seq + 1 >= b->first_seq && b->durable < b->first_seq && b->length % 8 == 0 &&
+	       (b->count == 0) == (b->length == 0) &&
+	       (b->count == 0) == (b->last_seq + 1 == b->first_seq);
+}
+
 /* b is a header of this journal and shard, and was written at `offset` */
 static bool batch_valid(const struct segment_cursor *c, const struct segment_batch *b,
                         uint64_t offset)
 {
 	return !memcmp(b->magic, SEGMENT_BATCH_MAGIC, sizeof(b->magic)) && b->offset == offset &&
 	       b->shard == c->shard && !memcmp(b->uuid, c->uuid, sizeof(b->uuid)) &&
-	       b->crc == crc32c(&b->length, sizeof(*b) - offsetof(struct segment_batch, length));
+	       b->crc == crc32c(&b->length, sizeof(*b) - offsetof(struct segment_batch, length)) &&
+	       batch_plausible(b);
 }
 
 static bool all_zero(const uint8_t *p, size_t len)

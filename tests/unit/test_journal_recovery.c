@@ -298,7 +298,7 @@ static uint8_t *power_loss(char path[PATH_MAX], size_t *len)
 /* the last batch cut, or zeroed from, every byte on */
 START_TEST(torn_at_every_byte)
 {
-	size_t len, at[64];
+	size_t len, at[64] = {0};
 	char path[PATH_MAX], copy[PATH_MAX];
 	uint8_t *bytes = power_loss(path, &len);
 	int count = batches(bytes, len, at);
@@ -334,7 +334,7 @@ END_TEST
 /* one flipped byte anywhere: refused with file and offset, or a torn tail behind the durable end */
 START_TEST(flip_every_byte)
 {
-	size_t len, at[64], end;
+	size_t len, at[64] = {0}, end;
 	char path[PATH_MAX];
 	uint8_t *bytes = power_loss(path, &len);
 	int refused = 0, torn = 0;
@@ -369,7 +369,7 @@ END_TEST
 /* after the idle seal the last batch is known to be durable, too */
 START_TEST(flip_behind_a_seal)
 {
-	size_t len, at[64];
+	size_t len, at[64] = {0};
 	char path[PATH_MAX];
 	uint8_t *bytes;
 
@@ -405,7 +405,7 @@ END_TEST
 START_TEST(memlog_tells_damage_from_a_torn_tail)
 {
 	char path[PATH_MAX];
-	size_t len, at[64];
+	size_t len, at[64] = {0};
 	uint8_t *bytes;
 
 	fx_start();
@@ -425,7 +425,7 @@ END_TEST
 START_TEST(holes_are_damage)
 {
 	static uint8_t zeros[4096];
-	size_t len, at[64], end;
+	size_t len, at[64] = {0}, end;
 	char path[PATH_MAX];
 	uint8_t *bytes;
 
@@ -478,7 +478,7 @@ END_TEST
 START_TEST(segment_cut_short)
 {
 	char path[PATH_MAX];
-	size_t len, at[64];
+	size_t len, at[64] = {0};
 	uint8_t *bytes;
 
 	fx.options.segment_bytes = JOURNAL_SEGMENT_MIN;
