@@ -75,6 +75,7 @@ $(foreach app,$(APPS),$(eval $(call program,$(app))))
 # a unit test is one file; it may include app files' headers, and names app sources it needs below
 UNIT_EXTRA_test_config := $(wildcard app/fastpath/config*.c)
 UNIT_EXTRA_test_journal_cat := app/fastpathctl/json_line.c app/fastpathctl/time_argument.c
+UNIT_EXTRA_test_journal_commands := $(wildcard app/fastpathctl/cmd_journal*.c) $(addprefix app/fastpathctl/,command.c journal_table.c json_line.c time_argument.c)
 UNIT_EXTRA_test_lock := app/fastpath/lock.c
 UNIT_EXTRA_test_log := app/fastpath/log.c
 UNIT_EXTRA_test_clock := app/fastpath/clock.c

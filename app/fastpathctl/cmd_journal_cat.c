@@ -333,6 +333,7 @@ static int parse(struct cat *c, int argc, char **argv)
 	int option, index = 0, status = 0;
 
 	opterr = 0;
+	optind = 1;
 	while (status == 0 && (option = getopt_long(argc, argv, ":", options, &index)) >= 0) {
 		if (option == 'h') {
 			fputs(usage, stdout);
@@ -356,6 +357,7 @@ int cmd_journal_cat(int argc, char **argv)
 	char err[JOURNAL_ERROR_MAX];
 	int status;
 
+	memset(&c, 0, sizeof(c));
 	c.filter = (struct filter){.until = UINT64_MAX, .shard = -1, .limit = UINT64_MAX};
 	status = parse(&c, argc, argv);
 	if (status != 0)
