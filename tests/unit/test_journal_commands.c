@@ -106,19 +106,17 @@ static void setup(void)
 
 START_TEST(cat_prints_every_field)
 {
+	static const char first[] =
+	    "{\"type\":\"event\",\"shard\":0,\"seq\":1,"
+	    "\"time\":\"2023-11-14T22:13:21.000000000Z\",\"clock\":\"nic\","
+	    "\"feed\":\"ticks\",\"session\":\"SESSION1\",\"feed_seq\":9,\"key\":\"BTC\","
+	    "\"payload\":\"{\\\"price\\\":50000}\"}\n";
 	const char *line = out;
 
 	ck_assert_int_eq(run("cat DIR"), 0);
 	ck_assert_str_eq(err, "");
 	ck_assert_int_eq(lines(out), 5);
-	ck_assert_int_eq(
-	    strncmp(out,
-	            "{\"type\":\"event\",\"shard\":0,\"seq\":1,"
-	            "\"time\":\"2023-11-14T22:13:21.000000000Z\",\"clock\":\"nic\","
-	            "\"feed\":\"ticks\",\"session\":\"SESSION1\",\"feed_seq\":9,\"key\":\"BTC\","
-	            "\"payload\":\"{\\\"price\\\":50000}\"}\n",
-	            199),
-	    0);
+	ck_assert_int_eq(strncmp(out, first, strlen(first)), 0);
 	ck_assert_ptr_nonnull(strstr(out, "\"key_base64\":\"/wA=\",\"payload_base64\":\"AIB6\"}"));
 	ck_assert_ptr_nonnull(strstr(out, "\"feed\":\"feed-77\""));
 	for (int seq = 1; *line; seq++, line = strchr(line, '\n') + 1) {
