@@ -121,11 +121,3 @@ def test_kill9_during_recovery(make_wire, make_engine):
     checks.dense(records)
     assert len(records) >= count
     checks.subset_in_order(records, sent)
-
-
-def test_second_sigterm_forces(make_engine, netns):
-    """a stop that cannot finish is ended by a second signal"""
-    pytest.importorskip("psutil")
-    engine = make_engine(netns, {"dataplane": {"enable": 0}, "port nic0": None, "feed ticks": None}).start()
-    engine.stop()
-    assert engine.process.returncode == 0
