@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define NONE UINT32_MAX
 
@@ -17,7 +18,7 @@ struct entry {
 /* entries are a ring in order of age, so the oldest is the next to be used again */
 struct idempotency {
 	uint32_t entries, position;
-	uint64_t keep_ns;
+	uint64_t keep_ns, seed; /* of the hash: clients must not choose who shares a bucket */
 	void (*release)(void *value);
 	uint32_t *bucket;
 	struct entry *entry;
@@ -61,6 +62,8 @@ struct idempotency *idempotency_create(uint32_t entries, uint64_t keep_ns,
 	if (!t)
 		return NULL;
 	*t = (struct idempotency){.entries = entries, .keep_ns = keep_ns, .release = release};
+	if (getrandom(&t->seed, sizeof(t->seed), GRND_NONBLOCK) != (ssize_t)sizeof(t->seed))
+		t->seed = (uint64_t)(uintptr_t)t ^ 0xcbf29ce484222325ull; /* early in boot */
 	t->bucket = malloc(entries * sizeof(*t->bucket));
 	t->entry = calloc(entries, sizeof(*t->entry));
 	if (!t->bucket || !t->entry) {
