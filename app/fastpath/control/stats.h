@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /stats: the figures as one flat JSON object. docs/operations.md says what each member means.
+/* GET /stats: the figures as one flat JSON object. docs/http.md says what each member means.
  */
 #ifndef CONTROL_STATS_H
 #define CONTROL_STATS_H
