@@ -15,6 +15,7 @@
 #define BACKLOG     511
 #define CLOSING_MAX 32 /* connections shut down that libmicrohttpd has not closed yet */
 #define HEADERS_MAX 4
+#define LAST_MS     1000 /* for what is still open when we stop accepting */
 
 enum { REQUEST_READING, REQUEST_HANDLING, REQUEST_WAITING, REQUEST_ANSWERED };
 
@@ -37,6 +38,7 @@ struct http_request {
 	struct MHD_Response *response;
 	int state, status;
 	bool begun, too_large;
+	bool busy; /* handed over, so counted in server.busy */
 	char method[16];
 	char *path, *query; /* both in one allocation */
 	char *body;
@@ -213,7 +215,6 @@ static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *
 	r->connection =
 	    MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 	r->connection->in_request = true;
-	s->busy++;
 	s->figures.requests++;
 	if (!r->connection->closing)
 		arm(s, r->connection);
@@ -230,7 +231,7 @@ static void on_completed(void *arg, struct MHD_Connection *mhd, void **context,
 	(void)code;
 	if (!r)
 		return;
-	s->busy--;
+	s->busy -= r->busy;
 	r->connection->in_request = false;
 	if (!r->connection->closing)
 		arm(s, r->connection);
@@ -242,6 +243,14 @@ static void on_completed(void *arg, struct MHD_Connection *mhd, void **context,
 	*context = NULL;
 }
 
+static void hand_over(struct http_request *r)
+{
+	r->state = REQUEST_HANDLING;
+	r->busy = true;
+	r->server->busy++;
+	r->server->o.handle(r->server->o.arg, r);
+}
+
 static void begin(struct http_request *r, const char *method)
 {
 	const char *length = http_request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
@@ -251,8 +260,7 @@ static void begin(struct http_request *r, const char *method)
 	/* too long to be read to its end: answer now, and libmicrohttpd closes the connection */
 	if (length && strtoull(length, NULL, 10) > HTTP_DRAIN_MAX) {
 		r->too_large = true;
-		r->state = REQUEST_HANDLING;
-		r->server->o.handle(r->server->o.arg, r);
+		hand_over(r);
 	}
 }
 
@@ -310,10 +318,8 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *mhd, const ch
 		*data_len = 0;
 		return kept ? MHD_YES : MHD_NO;
 	}
-	if (r->state == REQUEST_READING) {
-		r->state = REQUEST_HANDLING;
-		r->server->o.handle(r->server->o.arg, r);
-	}
+	if (r->state == REQUEST_READING)
+		hand_over(r);
 	if (r->response)
 		return queue_answer(r);
 	if (r->state != REQUEST_WAITING)
@@ -529,6 +535,9 @@ void http_server_run(struct http_server *s, uint64_t now_ns)
 
 void http_server_stop_accepting(struct http_server *s)
 {
+	uint64_t last_ns = s->now_ns + LAST_MS * MS;
+	struct http_connection *c;
+
 	if (!s->accepting)
 		return;
 	s->accepting = false;
@@ -536,6 +545,11 @@ void http_server_stop_accepting(struct http_server *s)
 
 	if (fd != MHD_INVALID_SOCKET)
 		close(fd);
+	if (s->o.request_timeout_ms > LAST_MS)
+		s->o.request_timeout_ms = LAST_MS;
+	TAILQ_FOREACH(c, &s->armed, link)
+	if (c->deadline_ns > last_ns)
+		c->deadline_ns = last_ns;
 }
 
 uint32_t http_server_busy(const struct http_server *s)

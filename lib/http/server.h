@@ -64,9 +64,10 @@ int http_server_fd(const struct http_server *s);
 int http_server_timeout_ms(const struct http_server *s, uint64_t now_ns);
 /* Does what can be done now; never blocks. now_ns: steady clock. */
 void http_server_run(struct http_server *s, uint64_t now_ns);
-/* Take no new connection any more; those that are open are served. */
+/* Take no new connection any more; those that are open are served, with a second at most for a request and for
+ * taking its answer, so that no client holds up the end. */
 void http_server_stop_accepting(struct http_server *s);
-/* Requests that are being read, waiting, or being answered. */
+/* Whole requests: waiting, or being answered. One that still comes in does not count. */
 uint32_t http_server_busy(const struct http_server *s);
 const struct http_figures *http_server_figures(const struct http_server *s);
 /* Closes everything. Every waiting request must have been answered. */

@@ -273,6 +273,21 @@ def test_stop_answers_waiting_posts(start, faults):
     assert confirmed and set(confirmed) <= set(payloads) and len(payloads) == len(set(payloads)) == 21
 
 
+def test_slow_clients_do_not_hold_up_a_stop(start):
+    engine = start(http={"request_timeout_ms": 60000})
+    assert engine.post("A", b"1").status_code == 200
+    socks = []
+    for first, _ in SLOW.values():
+        socks.append(connect(engine))
+        socks[-1].sendall(first)
+    assert engine.get("/health").status_code == 200
+    begin = time.monotonic()
+    engine.stop()
+    assert time.monotonic() - begin < 10 * PATIENCE
+    for sock in socks:
+        sock.close()
+
+
 # ---- token, idempotency ----
 
 def test_token(start, tmp_path):

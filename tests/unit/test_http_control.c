@@ -1073,6 +1073,36 @@ START_TEST(stop_and_drain)
 }
 END_TEST
 
+START_TEST(slow_clients_do_not_hold_up_the_end)
+{
+	int slow = connect_to(), deaf = connect_to();
+
+	config.http_request_timeout_ms = 60000;
+	restart();
+	close(slow);
+	close(deaf);
+	slow = connect_to();
+	deaf = connect_to();
+	send_text(slow, "POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n");
+	for (int i = 0; i < 400; i++) {
+		static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+
+		send(deaf, request, sizeof(request) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		control_step(control, 1);
+	}
+	ck_assert_uint_eq(control_busy(control), 1); /* the answer that nobody reads */
+	control_stop_accepting(control);
+	uint64_t begin = steady_ns();
+
+	while (control_busy(control) && steady_ns() - begin < PATIENCE_NS)
+		control_step(control, 10);
+	ck_assert_uint_eq(control_busy(control), 0);
+	ck_assert_uint_lt(steady_ns() - begin, 5000000000);
+	close(slow);
+	close(deaf);
+}
+END_TEST
+
 START_TEST(destroy_answers_what_waits)
 {
 	int fd = connect_to();
@@ -1271,6 +1301,7 @@ static Suite *suite(void)
 	tcase_add_test(t, garbage_and_excess);
 	tcase_add_test(t, clients_that_leave_while_they_wait);
 	tcase_add_test(t, stop_and_drain);
+	tcase_add_test(t, slow_clients_do_not_hold_up_the_end);
 	tcase_add_test(t, destroy_answers_what_waits);
 	tcase_add_test(t, signals);
 	tcase_add_test(t, watches);

@@ -52,7 +52,7 @@ enum control_end control_run(struct control *c);
 
 /* Takes no new connection and no new event any more; what waits is served by further steps. */
 void control_stop_accepting(struct control *c);
-/* requests being read, waiting or being answered */
+/* whole requests: waiting, or being answered */
 uint32_t control_busy(const struct control *c);
 
 /* Calls back in the loop when fd has one of the epoll events. Until control_unwatch or
