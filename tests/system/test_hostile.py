@@ -3,6 +3,7 @@
 import collections
 import os
 import random
+import re
 import struct
 
 import pytest
@@ -176,6 +177,26 @@ def test_jumbo_frames_when_configured(make_wire, make_engine):
     assert checks.reasons(stats) == {"truncated": 1}
     engine.stop()
     checks.exactly(checks.events(engine.journal()), sent)
+
+
+def test_largest_frames_need_larger_ring_frames(make_wire, make_engine):
+    """framesz above mtu: everything arrives; the default one: a warning says what will be cut"""
+    wire = make_wire(mtu=9000)
+    sent = [(b"K", bytes(n % 251 for n in range(size))) for size in (10, 1500, 8150, 8192)]
+    engine = make_engine(wire, {"port nic0": {"device": af_packet(framecnt=512, framesz=16384, blocksz=16384),
+                                              "mtu": 9000}}).start()
+    senders.send_keyed(wire, sent, rate=1000)
+    wait_for(lambda: engine.stats()["frames_seen_total"] >= 4, 30, lambda: engine.stats())
+    stats = engine.rest()
+    checks.laws(stats)
+    assert checks.reasons(stats) == {}
+    assert not re.search(r" warning .*framesz", engine.stop())
+    checks.exactly(checks.events(engine.journal()), sent)
+    engine.configure({"port nic0": {"device": af_packet()}})
+    engine.start()
+    assert "frames above 1968 bytes of IP are cut" in engine.log()
+    assert "framesz=16384,blocksz=16384" in engine.log()
+    engine.stop()
 
 
 def test_hostile_json(make_wire, make_engine):

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rte_bus.h>
@@ -17,18 +18,45 @@
 #include "event/event.h"
 #include "log.h"
 
-#define POOL_CACHE        256
-#define TX_RING           512
-#define FRAME_OVERHEAD    (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN + RTE_ETHER_CRC_LEN)
-#define BUFFER_DATA_MIN   2048 /* af_packet copies a whole ring frame */
+#define POOL_CACHE     256
+#define TX_RING        512
+#define FRAME_OVERHEAD (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN + RTE_ETHER_CRC_LEN)
+#define RING_FRAME     2048 /* of net_af_packet, unless its framesz says otherwise */
+#define RING_FRAME_MAX 32768
+#define RING_FRAME_HEAD \
+	80 /* what the kernel puts before the packet: TPACKET2_HDRLEN and the Ethernet header */
 #define CLOCK_MEASURE_MS  50
 #define CHECKSUM_OFFLOADS (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM)
 
+static bool is_af_packet(const struct config_port *p)
+{
+	return strncmp(p->device, "net_af_packet", strlen("net_af_packet")) == 0;
+}
+
+/* bytes of a frame in net_af_packet's ring, which the driver wants to fit into a buffer */
+static uint32_t ring_frame(const struct config_port *p)
+{
+	const char *given = is_af_packet(p) ? strstr(p->device, ",framesz=") : NULL;
+	unsigned long bytes =
+	    given != NULL ? strtoul(given + strlen(",framesz="), NULL, 10) : RING_FRAME;
+
+	return (uint32_t)RTE_MIN(bytes, (unsigned long)RING_FRAME_MAX);
+}
+
 static uint32_t data_room(const struct config_port *p)
 {
-	uint32_t data = p->mtu + FRAME_OVERHEAD;
+	return RTE_PKTMBUF_HEADROOM + RTE_MAX(p->mtu + FRAME_OVERHEAD, ring_frame(p));
+}
 
-	return RTE_PKTMBUF_HEADROOM + RTE_MAX(data, (uint32_t)BUFFER_DATA_MIN);
+/* the kernel cuts what does not fit, and says nothing */
+static void warn_of_cut_frames(const struct config_port *p)
+{
+	uint32_t wanted = rte_align32pow2(p->mtu + RING_FRAME_HEAD);
+
+	if (is_af_packet(p) && p->mtu + RING_FRAME_HEAD > ring_frame(p))
+		log_warning("port %s: frames above %u bytes of IP are cut and filtered as "
+		            "truncated, though mtu is %u: add framesz=%u,blocksz=%u to its device",
+		            p->name, ring_frame(p) - RING_FRAME_HEAD, p->mtu, wanted, wanted);
 }
 
 uint32_t port_mbufs(const struct config *c, const struct config_port *p)
@@ -297,6 +325,7 @@ int port_open(struct port *p, const struct config *c, const struct config_port *
 
 	*p = (struct port){.config = pc, .id = RTE_MAX_ETHPORTS};
 	p->trust_checksums = pc->checksum == CONFIG_CHECKSUM_TRUST;
+	warn_of_cut_frames(pc);
 	p->groups = net_groups_create(feed_groups, group_count);
 	if (p->groups == NULL)
 		return fail(p, err, -errno, "net_groups_create");
