@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Capabilities belong to threads, and EAL has started its own by now. A thread can only change its own set, so
- * each one is interrupted by a signal whose handler calls capset(2), as glibc does for setuid(2).
+ * each one is interrupted by a signal whose handler calls capset(2), as glibc does for setuid(2). The same
+ * holds of no_new_privs, without which root's exec(2) would bring all of them back.
  */
 #include "privileges.h"
 
@@ -30,7 +31,7 @@ static void drop_here(int signal)
 	int saved = errno;
 
 	(void)signal;
-	if (syscall(SYS_capset, &header, kept) != 0)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || syscall(SYS_capset, &header, kept) != 0)
 		atomic_fetch_add(&failures, 1);
 	errno = saved;
 }
@@ -52,6 +53,11 @@ static uint64_t status_mask(const char *tid, const char *field)
 	return mask;
 }
 
+static bool is_done(const char *tid, uint64_t allowed)
+{
+	return !(status_mask(tid, "CapPrm:") & ~allowed) && status_mask(tid, "NoNewPrivs:") != 0;
+}
+
 /* signals the threads that still have more than `allowed`; returns how many there were, or -errno */
 static int signal_threads(uint64_t allowed)
 {
@@ -62,7 +68,7 @@ static int signal_threads(uint64_t allowed)
 	if (dir == NULL)
 		return -errno;
 	while ((e = readdir(dir)) != NULL) {
-		if (e->d_name[0] == '.' || !(status_mask(e->d_name, "CapPrm:") & ~allowed))
+		if (e->d_name[0] == '.' || is_done(e->d_name, allowed))
 			continue;
 		count++;
 		syscall(SYS_tgkill, getpid(), atoi(e->d_name), DROP_SIGNAL);
@@ -101,8 +107,7 @@ int privileges_drop(unsigned int keep, char err[CONFIG_ERROR_MAX])
 	}
 	if (keep & PRIVILEGES_FOREIGN_FILES)
 		keep_one(CAP_DAC_OVERRIDE, permitted, &allowed);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-	    sigaction(DROP_SIGNAL, &action, NULL) != 0) {
+	if (sigaction(DROP_SIGNAL, &action, NULL) != 0) {
 		snprintf(err, CONFIG_ERROR_MAX, "capabilities: %s", strerror(errno));
 		return -errno;
 	}

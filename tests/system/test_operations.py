@@ -187,6 +187,37 @@ def test_capabilities_and_modes(engine):
     engine.stop()
 
 
+def test_every_thread_is_without_privileges(engine):
+    """no thread keeps a capability or the way back to one, not even those that are made later"""
+    prefix = "fastpath-" + engine.settings["engine"]["id"]
+    client = subprocess.Popen(["dpdk-telemetry.py", "-f", prefix], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    tasks = f"/proc/{engine.pid}/task"
+    before = len(os.listdir(tasks))
+    try:
+        client.stdin.write(b"/\n")
+        client.stdin.flush()
+        wait_for(lambda: len(os.listdir(tasks)) > before or client.stdout.readline(), 20, "a telemetry thread")
+        for tid in os.listdir(tasks):
+            with open(f"{tasks}/{tid}/status", encoding="ascii") as file:
+                status = file.read()
+            for field in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+                assert int(re.search(rf"^{field}:\s*(\w+)", status, re.M)[1], 16) == 0, status
+            assert re.search(r"^NoNewPrivs:\s*1$", status, re.M), status
+    finally:
+        client.communicate(timeout=30)
+
+
+def test_figures_of_a_disk_behind_closed_doors(make_engine, netns, tmp_path):
+    """a journal below a directory that only another user may enter: its free space is known all the same"""
+    door = tmp_path / "door"
+    door.mkdir(mode=0o700)
+    os.chown(door, 65534, 65534)
+    engine = make_engine(netns, {"dataplane": {"enable": 0}, "port nic0": None, "feed ticks": None,
+                                 "journal": {"dir": str(door / "journal")}}).start()
+    assert engine.stats()["disk_free_bytes"] > 0
+    engine.stop()
+
+
 def test_signals(http_engine):
     """SIGINT stops as SIGTERM does; SIGHUP and SIGPIPE do not kill"""
     os.kill(http_engine.pid, signal.SIGPIPE)

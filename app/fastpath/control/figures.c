@@ -324,7 +324,8 @@ static void gather_disk(const struct figures_source *s, struct figures *f)
 {
 	struct statvfs v;
 
-	if (statvfs(s->in.dir->path, &v) != 0)
+	/* by descriptor: without capabilities the path may be out of reach */
+	if (fstatvfs(s->in.dir->fd, &v) != 0)
 		return;
 	f->disk_free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
 	f->disk_size_bytes = (uint64_t)v.f_blocks * v.f_frsize;
