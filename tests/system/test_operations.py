@@ -219,11 +219,17 @@ def test_figures_of_a_disk_behind_closed_doors(make_engine, netns, tmp_path):
 
 
 def test_signals(http_engine):
-    """SIGINT stops as SIGTERM does; SIGHUP and SIGPIPE do not kill"""
+    """SIGINT and SIGHUP stop as SIGTERM does; SIGPIPE does not kill"""
     os.kill(http_engine.pid, signal.SIGPIPE)
     assert http_engine.post("A", b"x").status_code == 200
     http_engine.stop(sig=signal.SIGINT)
     assert len(http_engine.journal()) == 1
+    http_engine.start()
+    assert http_engine.post("A", b"y").status_code == 200
+    os.kill(http_engine.pid, signal.SIGHUP)
+    http_engine.stop(sig=signal.SIGHUP)
+    assert http_engine.memlogs() == []
+    assert len(http_engine.journal()) == 2
 
 
 def test_versions():

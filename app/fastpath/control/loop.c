@@ -54,6 +54,7 @@ static void our_signals(sigset_t *set)
 	sigemptyset(set);
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
 }
 
 void control_block_signals(void)
@@ -150,7 +151,9 @@ static void on_signal(void *arg, uint32_t events)
 
 	(void)events;
 	while (read(c->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-		c->signals++;
+		/* a terminal that goes away may say so more than once: that is nobody in a hurry */
+		if (info.ssi_signo != SIGHUP || c->signals == 0)
+			c->signals++;
 }
 
 /* the server runs in every turn: its descriptor only ends the sleep */

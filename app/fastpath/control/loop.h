@@ -18,11 +18,11 @@ struct control;
 
 enum control_end {
 	CONTROL_GOES_ON,
-	CONTROL_SIGNAL, /* SIGTERM or SIGINT: drain, then stop */
+	CONTROL_SIGNAL, /* SIGTERM, SIGINT or SIGHUP: drain, then stop */
 	CONTROL_FORCED, /* a second one: stop now */
 };
 
-/* Main thread, before any other thread is made: SIGTERM and SIGINT are blocked everywhere, to be
+/* Main thread, before any other thread is made: SIGTERM, SIGINT and SIGHUP are blocked everywhere, to be
  * read by the loop; SIGPIPE is ignored. */
 void control_block_signals(void);
 
