@@ -11,17 +11,23 @@
 
 static int system_open(int dir_fd, const char *name, size_t bytes)
 {
-	/* a file of this name holds nothing durable: its first record would be the next one. It is
-	 * emptied, not removed, because its name alone tells how far the shard got */
-	int fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	bool made = fd >= 0;
 	int error;
 
+	/* a file of this name holds nothing durable: its first record would be the next one. It is
+	 * emptied, not removed, because its name alone tells how far the shard got */
+	if (!made && errno == EEXIST)
+		fd = openat(dir_fd, name, O_RDWR | O_TRUNC | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	if (bytes == 0 || fallocate(fd, 0, 0, (off_t)bytes) == 0 || errno == EOPNOTSUPP)
 		return fd;
 	error = errno;
-	if (ftruncate(fd, 0) < 0)
+	/* give back what it took; if that fails it costs space until the next try */
+	if (made)
+		unlinkat(dir_fd, name, 0);
+	else if (ftruncate(fd, 0) < 0)
 		error = errno;
 	close(fd);
 	return -error;

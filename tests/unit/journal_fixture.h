@@ -10,11 +10,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "journal/memlog.h"
@@ -72,10 +75,13 @@ __attribute__((unused)) static void fx_remove(const char *path)
 
 __attribute__((unused)) static void fx_setup(void)
 {
-	memset(&fx, 0, sizeof(fx));
+	const char *where = getenv("JOURNAL_TEST_DIR");
+
 	/* in memory where there is one: recovery really syncs */
-	strcpy(fx.base, access("/dev/shm", W_OK) == 0 ? "/dev/shm/test_journal.XXXXXX"
-	                                              : "/tmp/test_journal.XXXXXX");
+	if (!where)
+		where = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	memset(&fx, 0, sizeof(fx));
+	snprintf(fx.base, sizeof(fx.base), "%s/test_journal.XXXXXX", where);
 	ck_assert_ptr_nonnull(mkdtemp(fx.base));
 	snprintf(fx.dir, sizeof(fx.dir), "%s/journal", fx.base);
 	snprintf(fx.memory, sizeof(fx.memory), "%s/memory", fx.base);
@@ -147,6 +153,37 @@ __attribute__((unused)) static int fx_recover(enum journal_damage_policy policy,
 	}
 	fx.log[0] = fx.err[0] = '\0';
 	return journal_recover(&fx.d, &o, &fx.report, fx.err);
+}
+
+/* recover in a child that is killed when it enters or leaves its n-th system call. Returns false when it
+ * got through */
+__attribute__((unused)) static bool fx_recover_killed(int n, enum journal_damage_policy policy,
+                                                      bool thorough)
+{
+	int status, calls = 0;
+	pid_t pid;
+
+	journal_dir_close(&fx.d);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		_exit(fx_recover(policy, thorough) == 0 ? 0 : 1);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	while (WIFSTOPPED(status)) {
+		if (++calls > n) {
+			kill(pid, SIGKILL);
+		} else {
+			ck_assert_int_eq(ptrace(PTRACE_SYSCALL, pid, NULL, NULL), 0);
+		}
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	}
+	if (WIFSIGNALED(status))
+		return true;
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+	return false;
 }
 
 /* the memlog of a shard, with its header `pages` into the file as EAL's heap does it */

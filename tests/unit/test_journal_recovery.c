@@ -239,6 +239,41 @@ START_TEST(memlog_positions_out_of_range)
 }
 END_TEST
 
+/* a torn tail, a memlog to copy, a file that was never used: killed at every system call of the recovery,
+ * and run again */
+START_TEST(killed_while_recovering)
+{
+	char path[PATH_MAX];
+	bool killed = true;
+	int n;
+
+	for (n = 0; killed; n++) {
+		int fd;
+
+		fx_teardown();
+		fx_setup();
+		fx_start();
+		fx_write(10);
+		fx_publish(25);
+		fx_segment(0, path);
+		fd = open(path, O_RDWR);
+		/* half of a batch that was being written */
+		ck_assert_int_eq(pwrite(fd, SEGMENT_BATCH_MAGIC "torn", 12, 40000), 12);
+		close(fd);
+		journal_memlog_path(path, fx.memory, &fx.d, 5);
+		ck_assert_int_eq(close(open(path, O_CREAT | O_WRONLY, 0600)), 0);
+		fx_kill();
+		killed = fx_recover_killed(n, JOURNAL_DAMAGE_REFUSE, false);
+		ck_assert_msg(fx_recover(JOURNAL_DAMAGE_REFUSE, false) == 0, "call %d: %s", n,
+		              fx.err);
+		ck_assert_uint_eq(fx.report.shard[0].next_seq, 36);
+		ck_assert_uint_eq(fx_read(0), 35);
+		ck_assert_int_eq(access(path, F_OK), -1);
+	}
+	ck_assert_int_gt(n, 60);
+}
+END_TEST
+
 /* --- torn tails and damage ------------------------------------------------------------------ */
 
 static uint8_t *load(const char *path, size_t *len)
@@ -557,6 +592,7 @@ static Suite *suite(void)
 	tcase_add_test(t, hole_between_disk_and_memlog);
 	tcase_add_loop_test(t, hole_before_everything, 0, 2);
 	tcase_add_test(t, damage_inside_a_memlog);
+	tcase_add_test(t, killed_while_recovering);
 	tcase_add_test(t, newer_memlog_is_refused);
 	tcase_add_test(t, memlog_positions_out_of_range);
 	tcase_add_loop_test(t, torn_at_every_byte, 0, 2);

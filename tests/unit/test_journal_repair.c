@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <signal.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-
 #include "journal_fixture.h"
 
 static char segment[PATH_MAX];
@@ -192,36 +188,6 @@ START_TEST(keeps_the_damaged_file)
 }
 END_TEST
 
-/* run the repair in a child that is killed when it enters its n-th system call. Returns false when it
- * got through */
-static bool repair_killed_at(int n)
-{
-	int status, calls = 0;
-	pid_t pid;
-
-	journal_dir_close(&fx.d);
-	pid = fork();
-	ck_assert_int_ge(pid, 0);
-	if (pid == 0) {
-		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-		raise(SIGSTOP);
-		_exit(fx_recover(JOURNAL_DAMAGE_QUARANTINE, true) == 0 ? 0 : 1);
-	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	while (WIFSTOPPED(status)) {
-		if (++calls > n) {
-			kill(pid, SIGKILL);
-		} else {
-			ck_assert_int_eq(ptrace(PTRACE_SYSCALL, pid, NULL, NULL), 0);
-		}
-		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	}
-	if (WIFSIGNALED(status))
-		return true;
-	ck_assert_int_eq(WEXITSTATUS(status), 0);
-	return false;
-}
-
 START_TEST(killed_anywhere_and_run_again)
 {
 	for (int n = 0;; n++) {
@@ -232,7 +198,7 @@ START_TEST(killed_anywhere_and_run_again)
 		bytes[batch[1] + 100] ^= 1;
 		store();
 		bytes[batch[1] + 100] ^= 1;
-		killed = repair_killed_at(n);
+		killed = fx_recover_killed(n, JOURNAL_DAMAGE_QUARANTINE, true);
 		ck_assert_msg(fx_recover(JOURNAL_DAMAGE_QUARANTINE, true) == 0, "%s", fx.err);
 		ck_assert_uint_eq(read_with_gaps(), 1);
 		ck_assert_int_eq(quarantined(), 1);

@@ -276,6 +276,17 @@ START_TEST(full_disk_heals)
 }
 END_TEST
 
+/* the real system call: no file is left that could not be preallocated */
+START_TEST(no_room_leaves_no_file)
+{
+	const size_t huge = (size_t)1 << 60;
+
+	fx_start();
+	ck_assert_int_lt(journal_io_system.open_segment(fx.d.fd, "shard-00-x.seg", huge), 0);
+	ck_assert_int_eq(faccessat(fx.d.fd, "shard-00-x.seg", F_OK, 0), -1);
+}
+END_TEST
+
 START_TEST(close_with_unwritten_records_keeps_the_memlog)
 {
 	fx_start();
@@ -387,6 +398,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, any_failing_call_loses_nothing, 0, 96);
 	tcase_add_loop_test(t, any_failing_call_and_a_kill, 0, 80);
 	tcase_add_test(t, full_disk_heals);
+	tcase_add_test(t, no_room_leaves_no_file);
 	tcase_add_test(t, close_with_unwritten_records_keeps_the_memlog);
 	tcase_add_test(t, damaged_memlog_is_not_written);
 	tcase_add_test(t, no_sync_writes_through);
