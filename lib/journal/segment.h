@@ -90,6 +90,7 @@ struct segment_cursor {
 	uint8_t *block;
 	uint64_t block_at;
 	size_t block_len;
+	size_t ahead; /* bytes of the next read at least */
 };
 
 /* Open a segment for reading. Returns 0; -EBADMSG when its header is damaged: the cursor then

@@ -8,7 +8,8 @@
 #include "journal/crc32c.h"
 #include "journal/segment.h"
 
-#define BLOCK (1u << 20)
+#define BLOCK       (1u << 20) /* most bytes of one read */
+#define BLOCK_FIRST (1u << 14) /* who waits at the end reads no megabyte of zeros every time */
 
 uint64_t segment_record_span(const struct journal_record *r)
 {
@@ -45,12 +46,15 @@ bool segment_record_valid(const struct journal_record *r, size_t len)
  * error */
 static const uint8_t *bytes_at(struct segment_cursor *c, uint64_t offset, size_t n, size_t *got)
 {
+	size_t want = n > c->ahead ? n : c->ahead;
 	ssize_t len;
 
 	if (offset < c->block_at || offset + n > c->block_at + c->block_len) {
 		do {
-			len = pread(c->fd, c->block, BLOCK, (off_t)offset);
+			len = pread(c->fd, c->block, want, (off_t)offset);
 		} while (len < 0 && errno == EINTR);
+		if (c->ahead < BLOCK)
+			c->ahead *= 2;
 		c->block_at = offset;
 		c->block_len = len < 0 ? 0 : (size_t)len;
 		if (len < 0)
@@ -65,6 +69,7 @@ static const uint8_t *bytes_at(struct segment_cursor *c, uint64_t offset, size_t
 void segment_refresh(struct segment_cursor *c)
 {
 	c->block_len = 0;
+	c->ahead = BLOCK_FIRST;
 }
 
 static int damaged(struct segment_cursor *c, const char *what)
@@ -113,6 +118,7 @@ int segment_open(struct segment_cursor *c, const struct journal_dir *d,
 	if (c->fd < 0)
 		return -errno;
 	c->block = malloc(BLOCK);
+	c->ahead = BLOCK_FIRST;
 	r = c->block ? read_header(c) : -ENOMEM;
 	if (r < 0 && r != -EBADMSG)
 		segment_close(c);
@@ -319,6 +325,16 @@ static uint64_t next_data(const struct segment_cursor *c, uint64_t from)
 	return errno == ENXIO ? SEGMENT_NONE : from;
 }
 
+/* bytes from `at` to the next hole, and a header more that may end in it, at most a block */
+static size_t data_length(const struct segment_cursor *c, uint64_t at)
+{
+	off_t hole = lseek(c->fd, (off_t)at, SEEK_HOLE);
+	uint64_t len =
+	    hole > (off_t)at ? (uint64_t)hole - at + sizeof(struct segment_batch) : BLOCK;
+
+	return len < BLOCK ? (size_t)(len + 7) & ~(size_t)7 : BLOCK;
+}
+
 /* look at the rest of the file: the largest durable end that a batch header names, and whether
  * there is anything but zeros */
 static int search_tail(struct segment_cursor *c, uint64_t *durable)
@@ -327,8 +343,8 @@ static int search_tail(struct segment_cursor *c, uint64_t *durable)
 
 	memcpy(&magic, SEGMENT_BATCH_MAGIC, sizeof(magic));
 	while (at != SEGMENT_NONE) {
-		size_t got, i;
-		const uint8_t *p = bytes_at(c, at, BLOCK, &got);
+		size_t want = data_length(c, at), got, i;
+		const uint8_t *p = bytes_at(c, at, want, &got);
 
 		if (!p)
 			return -errno;
@@ -342,9 +358,9 @@ static int search_tail(struct segment_cursor *c, uint64_t *durable)
 			if (word == magic && batch_valid(c, b, at + i) && b->durable > *durable)
 				*durable = b->durable;
 		}
-		if (got < BLOCK && !all_zero(p + i, got - i))
+		if (got < want && !all_zero(p + i, got - i))
 			c->data_end = at + got;
-		if (got < BLOCK)
+		if (got < want)
 			break;
 		at = next_data(c, at + i);
 	}
@@ -365,6 +381,7 @@ int segment_judge(struct segment_cursor *c, int result, uint64_t next_first, uin
 	if (c->durable > durable)
 		durable = c->durable;
 	c->data_end = c->offset;
+	segment_refresh(c);
 	r = search_tail(c, &durable);
 	segment_refresh(c);
 	something = c->data_end > c->offset;
