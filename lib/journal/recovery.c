@@ -295,7 +295,7 @@ static int on_memlog_damage(struct recovery *v, struct memlog_file *f, struct se
 		    v, -EBADMSG,
 		    "memlog %s is damaged at offset %" PRIu64 " (sequence number %" PRIu64
 		    "): a record does not match its checksum; run fastpathctl journal repair, "
-		    "or set journal.damage = quarantine",
+		    "or set on_damage = quarantine",
 		    f->path, at, c->next_seq);
 	r = memlog_file_resync(f, c->next_seq);
 	position = f->position;
