@@ -133,12 +133,13 @@ START_TEST(repairs_ranges)
 {
 	for (size_t from = 0; from < batch[4]; from += 512) {
 		uint8_t kept[3000];
+		size_t n = length - from < sizeof(kept) ? length - from : sizeof(kept);
 		uint64_t lost;
 
-		memcpy(kept, bytes + from, sizeof(kept));
-		memset(bytes + from, _i ? 0xff : 0, sizeof(kept));
+		memcpy(kept, bytes + from, n);
+		memset(bytes + from, _i ? 0xff : 0, n);
 		store();
-		memcpy(bytes + from, kept, sizeof(kept));
+		memcpy(bytes + from, kept, n);
 		ck_assert_msg(fx_recover(JOURNAL_DAMAGE_QUARANTINE, true) == 0, "%s", fx.err);
 		lost = read_with_gaps();
 		ck_assert_uint_eq(lost, fx.report.quarantined);
