@@ -31,10 +31,11 @@ static struct event_source *source_of(struct rte_mbuf *m)
 	return rte_mbuf_to_priv(m);
 }
 
-static uint8_t checksum_state(uint64_t flags, uint64_t mask, uint64_t good, bool trust)
+static uint8_t checksum_state(uint64_t flags, uint64_t good, uint64_t none, bool trust)
 {
-	/* what the device calls bad is looked at again: software has the last word */
-	if ((flags & mask) == good)
+	/* none: unfinished in the packet, but its data is known to be whole. What the device calls bad is looked
+	 * at again: software has the last word */
+	if (flags == good || flags == none)
 		return NET_CHECKSUM_GOOD;
 	return trust ? NET_CHECKSUM_TRUST : NET_CHECKSUM_VERIFY;
 }
@@ -45,10 +46,10 @@ static struct net_classify_options classify_options(const struct port *port,
 	uint64_t flags = m->ol_flags;
 
 	return (struct net_classify_options){
-	    .ipv4 = checksum_state(flags, RTE_MBUF_F_RX_IP_CKSUM_MASK, RTE_MBUF_F_RX_IP_CKSUM_GOOD,
-	                           port->trust_checksums),
-	    .udp = checksum_state(flags, RTE_MBUF_F_RX_L4_CKSUM_MASK, RTE_MBUF_F_RX_L4_CKSUM_GOOD,
-	                          port->trust_checksums),
+	    .ipv4 = checksum_state(flags & RTE_MBUF_F_RX_IP_CKSUM_MASK, RTE_MBUF_F_RX_IP_CKSUM_GOOD,
+	                           RTE_MBUF_F_RX_IP_CKSUM_NONE, port->trust_checksums),
+	    .udp = checksum_state(flags & RTE_MBUF_F_RX_L4_CKSUM_MASK, RTE_MBUF_F_RX_L4_CKSUM_GOOD,
+	                          RTE_MBUF_F_RX_L4_CKSUM_NONE, port->trust_checksums),
 	    .vlan = flags & RTE_MBUF_F_RX_VLAN_STRIPPED ? m->vlan_tci & 0xfff : 0,
 	};
 }
