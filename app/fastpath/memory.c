@@ -219,15 +219,19 @@ static int map_file(struct memory_memlog *f, char err[CONFIG_ERROR_MAX])
 
 	if (fd < 0)
 		return fail(f, "open", errno, err);
+	/* a copy of the journal directory has the same memlog files: its engine, or a repair, would take them */
+	error = flock(fd, LOCK_EX | LOCK_NB) < 0 ? errno : 0;
 	/* all of it now: a page that is missing later would be a SIGBUS */
-	error = posix_fallocate(fd, 0, (off_t)f->bytes);
+	if (error == 0)
+		error = posix_fallocate(fd, 0, (off_t)f->bytes);
 	if (error == 0) {
 		f->base =
 		    mmap(NULL, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
 		error = f->base == MAP_FAILED ? errno : 0;
 	}
-	close(fd);
+	f->fd = fd;
 	if (error != 0) {
+		close(fd);
 		f->base = NULL;
 		unlink(f->path);
 		return fail(f, "memory for it", error, err);
@@ -289,5 +293,6 @@ void memory_memlog_destroy(struct memory_memlog *f, bool unlink_file)
 		rte_malloc_heap_memory_remove(MEMLOG_HEAP, f->base, f->bytes);
 	munmap(f->base, f->bytes);
 	unlink(f->path);
+	close(f->fd);
 	memset(f, 0, sizeof(*f));
 }

@@ -40,6 +40,7 @@ void memory_memlog_dirs(const char *dirs[MEMORY_DIRS_MAX + 1],
 /* one shard's memlog file */
 struct memory_memlog {
 	char path[PATH_MAX];
+	int fd;     /* holds the lock that says whose it is */
 	void *base; /* of the mapping */
 	size_t bytes;
 	const struct rte_memzone *zone;

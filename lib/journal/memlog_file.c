@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -110,6 +111,18 @@ static void file_free(struct memlog_file *f)
 	free(f);
 }
 
+static int in_use(const struct memlog_file *f, const struct journal_dir *d, char *err)
+{
+	if (errno != EWOULDBLOCK)
+		return -errno;
+	snprintf(
+	    err, JOURNAL_ERROR_MAX,
+	    "memlog %.300s belongs to an engine that runs, so %.100s is a copy of its journal; "
+	    "stop that engine first",
+	    f->path, d->path);
+	return -EBUSY;
+}
+
 static int add_file(struct memlog_files *l, const struct journal_dir *d, const char *dir,
                     const char *name, char *err)
 {
@@ -130,6 +143,8 @@ static int add_file(struct memlog_files *l, const struct journal_dir *d, const c
 	f->block = malloc(BLOCK);
 	if (f->fd < 0)
 		r = -errno;
+	else if (flock(f->fd, LOCK_SH | LOCK_NB) < 0)
+		r = in_use(f, d, err);
 	else
 		r = f->block ? find_header(f, d, err) : -ENOMEM;
 	if (r < 0 && !err[0])

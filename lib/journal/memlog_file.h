@@ -39,7 +39,8 @@ struct memlog_files {
 };
 
 /* All memlog files of this directory below the NULL-terminated dirs. A dir that does not exist has
- * none. Returns 0, -EBADMSG (header makes no sense), -ENOTSUP (newer format), -errno, with err set.
+ * none. Returns 0, -EBUSY (an engine that runs holds its lock), -EBADMSG (header makes no sense), -ENOTSUP (newer
+ * format), -errno, with err set.
  */
 int memlog_files_find(struct memlog_files *l, const struct journal_dir *d, const char *const *dirs,
                       char err[JOURNAL_ERROR_MAX]);

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ends that are not calm: signals in a hurry, slow and failing disks, engines that kept nothing."""
 import os
+import shutil
 import signal
 import time
 
 import checks
 import senders
-from appliance import wait_for
+from appliance import ctl, wait_for
 
 HTTP_ONLY = {"dataplane": {"enable": 0}, "port nic0": None, "feed ticks": None}
 
@@ -85,8 +86,11 @@ def test_retention_under_a_feed_that_never_pauses(make_wire, make_engine, faults
     feed = senders.Background(wire, rate=4000, size=1000)
     try:
         wait_for(lambda: engine.stats()["fast_path_count"] > 12000, 60, lambda: engine.stats())
-        wait_for(lambda: segments(engine) <= 6 << 20, 5, lambda: f"{segments(engine)} bytes of segments")
-        assert numbers(engine)[0] > 1
+        # several times what may stay was written, and the feed goes on
+        wait_for(lambda: engine.stats()["persistence_queue_lag"] + 8000 < engine.stats()["fast_path_count"], 60,
+                 lambda: engine.stats())
+        wait_for(lambda: numbers(engine)[0] > 1 and segments(engine) <= 7 << 20, 10,
+                 lambda: f"{segments(engine)} bytes of segments, the first has {numbers(engine)[0]}")
     finally:
         feed.stop()
     checks.laws(engine.rest())
@@ -102,8 +106,31 @@ def numbers(engine):
 
 def segments(engine):
     """bytes of the segment files"""
-    return sum(os.stat(os.path.join(engine.journal_dir, name)).st_size for name in os.listdir(engine.journal_dir)
-               if name.endswith(".seg"))
+    total = 0
+    for name in os.listdir(engine.journal_dir):
+        try:
+            total += os.stat(os.path.join(engine.journal_dir, name)).st_size if name.endswith(".seg") else 0
+        except FileNotFoundError:
+            pass  # retention was quicker
+    return total
+
+
+def test_a_copied_journal_does_not_take_the_memlog(make_engine, netns, tmp_path):
+    """a copy of a journal names the same memlog files: while its engine runs they are nobody else's"""
+    engine = make_engine(netns, HTTP_ONLY).start()
+    assert engine.post("A", b"x").status_code == 200
+    copy = tmp_path / "copy"
+    shutil.copytree(engine.journal_dir, copy)
+    other = make_engine(netns, {**HTTP_ONLY, "journal": {"dir": str(copy)}, "http": {"listen": "127.0.0.1:8081"}})
+    status, log = other.run_to_end()
+    assert status == 2 and "belongs to an engine that runs" in log, log
+    repair = ctl("journal", "repair", copy, check=False)
+    assert repair.returncode != 0 and b"belongs to an engine that runs" in repair.stderr, repair
+    assert len(engine.memlogs()) == 1
+    engine.kill9()
+    engine.start()
+    engine.stop()
+    assert [r["payload"] for r in engine.journal()] == [b"x"]
 
 
 def test_store_memory_starts_again_after_kill(make_engine, netns):
