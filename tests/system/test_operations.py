@@ -143,7 +143,9 @@ def test_dpdk_telemetry(engine, wire):
     prefix = "fastpath-" + engine.settings["engine"]["id"]
     listed = telemetry(prefix, "/")
     assert any(name.startswith("/fastpath/") for name in listed["/"]), listed
-    shown = telemetry(prefix, "/fastpath/stats")["/fastpath/stats"]
+    # the figures it shows are taken once a second
+    shown = wait_for(lambda: [s for s in [telemetry(prefix, "/fastpath/stats")["/fastpath/stats"]] if s["journaled"]],
+                     10, "telemetry's next second")[0]
     assert shown["journaled"] == 1000 and shown["messages"] == 1000, shown
     assert "/ethdev/stats" in listed["/"]
 
