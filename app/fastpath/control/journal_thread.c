@@ -33,14 +33,14 @@ static void on_durable(void *arg, uint64_t latency_ns)
 
 static void on_log(void *arg, int level, const char *line)
 {
-	const struct journal_thread *t = arg;
+	(void)arg; /* the line names its shard */
 
 	if (level <= CONFIG_LOG_ERROR)
-		log_error("journal shard %u: %s", t->shard, line);
+		log_error("journal: %s", line);
 	else if (level <= CONFIG_LOG_WARNING)
-		log_warning("journal shard %u: %s", t->shard, line);
+		log_warning("journal: %s", line);
 	else
-		log_info("journal shard %u: %s", t->shard, line);
+		log_info("journal: %s", line);
 }
 
 static void nap(uint32_t ns)
