@@ -14,7 +14,7 @@ declare -A packages=(
 	# prometheus is here for promtool
 	[run]="dpdk iproute2 ethtool procps kmod curl jq prometheus"
 	[test]="check python3-pytest python3-pytest-xdist python3-pytest-timeout python3-scapy
-		python3-requests python3-psutil tcpdump strace e2fsprogs wrk"
+		etcd-server etcd-client python3-requests python3-psutil tcpdump strace e2fsprogs wrk"
 	# clang with its runtime is what the fuzz targets are built with
 	[lint]="clang libclang-rt-14-dev clang-format cppcheck shellcheck codespell"
 )

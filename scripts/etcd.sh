@@ -1,0 +1,161 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A real etcd on loopback, for development and tests: one node or a cluster of three.
+#
+#   scripts/etcd.sh start  [--nodes 1|3] [--dir D] [--host H] [--port P] [-- ETCD OPTIONS...]
+#   scripts/etcd.sh stop   [--dir D]   kill the nodes and remove their data
+#   scripts/etcd.sh status [--dir D]   each node's pid, endpoint and whether it answers
+#
+#   --nodes  1 (default) or 3
+#   --dir    where pid files, logs and data go (default: a folder in $TMPDIR, the same each time)
+#   --host   address to listen on (default 127.0.0.1)
+#   --port   client port of the first node; the nodes take P, P+1, P+2 .. for clients and then peers
+#            (default: free ports)
+# start prints the endpoints, comma-separated: ETCD_ENDPOINTS=$(scripts/etcd.sh start)
+set -euo pipefail
+
+fail() {
+	echo "etcd.sh: $*" >&2
+	exit 1
+}
+
+usage() {
+	sed -n '3,14s/^# \{0,1\}//p' "$0"
+	exit "$1"
+}
+
+command=${1:-}
+[ $# -gt 0 ] && shift
+nodes=1
+dir=${TMPDIR:-/tmp}/fastpath-etcd-$(id -u)
+host=127.0.0.1
+port=
+extra=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	--nodes | --dir | --host | --port)
+		[ $# -ge 2 ] || fail "$1 needs a value"
+		declare "${1#--}=$2"
+		shift 2
+		;;
+	--)
+		shift
+		extra=("$@")
+		break
+		;;
+	-h | --help) usage 0 ;;
+	*) fail "unknown option $1; see $0 --help" ;;
+	esac
+done
+[ "$nodes" = 1 ] || [ "$nodes" = 3 ] || fail "--nodes must be 1 or 3, not $nodes"
+
+pid_of() {
+	local pid
+	pid=$(cat "$dir/$1.pid" 2>/dev/null) || return 1
+	# a pid may have been given to somebody else since
+	[ "$(cat "/proc/$pid/comm" 2>/dev/null)" = etcd ] && echo "$pid"
+}
+
+answers() {
+	curl -s --noproxy '*' --insecure --max-time 2 "$1/health" 2>/dev/null | grep -q '"true"'
+}
+
+# prints $1 ports that nobody listens on
+free_ports() {
+	/usr/bin/python3 - "$1" "$host" <<'PYTHON'
+import socket, sys
+sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
+for s in sockets:
+    s.bind((sys.argv[2], 0))
+print(*[s.getsockname()[1] for s in sockets])
+PYTHON
+}
+
+start_node() {
+	local name=$1 client=$2 peer=$3 cluster=$4
+	# a node is as old as its data: started again, it goes on where it was
+	setsid etcd --name "$name" --data-dir "$dir/$name" --logger zap --log-outputs stderr \
+		--listen-client-urls "http://$host:$client" --advertise-client-urls "http://$host:$client" \
+		--listen-peer-urls "http://$host:$peer" --initial-advertise-peer-urls "http://$host:$peer" \
+		--initial-cluster "$cluster" --initial-cluster-token "$dir" --initial-cluster-state new \
+		"${extra[@]}" >>"$dir/$name.log" 2>&1 </dev/null &
+	echo $! >"$dir/$name.pid"
+}
+
+start() {
+	local ports cluster='' endpoints='' n client peer
+	command -v etcd >/dev/null || fail "there is no etcd: apt-get install etcd-server (scripts/deps.sh test)"
+	mkdir -p "$dir"
+	for ((n = 1; n <= 3; n++)); do
+		pid_of "n$n" >/dev/null && fail "it runs already in $dir: $0 stop --dir $dir"
+	done
+	if [ -n "$port" ]; then
+		read -ra ports <<<"$(seq -s ' ' "$port" $((port + 2 * nodes - 1)))"
+	else
+		read -ra ports <<<"$(free_ports $((2 * nodes)))"
+	fi
+	for ((n = 1; n <= nodes; n++)); do
+		cluster+="${cluster:+,}n$n=http://$host:${ports[nodes + n - 1]}"
+		endpoints+="${endpoints:+,}http://$host:${ports[n - 1]}"
+	done
+	for ((n = 1; n <= nodes; n++)); do
+		client=${ports[n - 1]} peer=${ports[nodes + n - 1]}
+		start_node "n$n" "$client" "$peer" "$cluster"
+		echo "http://$host:$client" >"$dir/n$n.endpoint"
+	done
+	for ((n = 1; n <= nodes; n++)); do
+		local deadline=$((SECONDS + 30))
+		until answers "$(cat "$dir/n$n.endpoint")"; do
+			if ! pid_of "n$n" >/dev/null || [ $SECONDS -ge $deadline ]; then
+				tail -n 5 "$dir/n$n.log" >&2
+				stop
+				fail "node n$n does not answer; its last lines are above"
+			fi
+			sleep 0.05
+		done
+	done
+	echo "$endpoints"
+}
+
+stop() {
+	local file pid
+	for file in "$dir"/n?.pid; do
+		[ -e "$file" ] || continue
+		if pid=$(pid_of "$(basename "$file" .pid)"); then
+			kill -9 "$pid" 2>/dev/null || true
+			while [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = etcd ] && [ "$(ps -o stat= "$pid" | cut -c1)" != Z ]; do
+				sleep 0.02
+			done
+		fi
+	done
+	rm -rf "$dir"/n[123] "$dir"/n?.pid "$dir"/n?.log "$dir"/n?.endpoint
+	rmdir "$dir" 2>/dev/null || true
+}
+
+status() {
+	local file name pid endpoint found=0 bad=0
+	for file in "$dir"/n?.pid; do
+		[ -e "$file" ] || continue
+		name=$(basename "$file" .pid) endpoint=$(cat "$dir/$(basename "$file" .pid).endpoint")
+		found=1
+		if ! pid=$(pid_of "$name"); then
+			echo "$name $endpoint not running"
+			bad=1
+		elif answers "$endpoint"; then
+			echo "$name $endpoint pid $pid, healthy"
+		else
+			echo "$name $endpoint pid $pid, does not answer"
+			bad=1
+		fi
+	done
+	[ $found = 1 ] || fail "nothing was started in $dir"
+	return $bad
+}
+
+case $command in
+start) start ;;
+stop) stop ;;
+status) status ;;
+-h | --help) usage 0 ;;
+*) usage 2 >&2 ;;
+esac
