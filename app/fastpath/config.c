@@ -178,25 +178,25 @@ static int read_variables(struct config_parse *p)
 	return p->rc;
 }
 
-int config_read_token(struct config_parse *p)
+int config_read_secret(struct config_parse *p, const char *file, const char *what, char *out,
+                       size_t size)
 {
-	struct config *c = p->c;
 	struct stat st;
 	char text[512];
 	ssize_t n;
-	int fd = open(c->http_token_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
-		return config_fail(p, "%s: %s", c->http_token_file, strerror(errno));
+		return config_fail(p, "%s: %s", file, strerror(errno));
 	n = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ? -1 : read(fd, text, sizeof(text) - 1);
 	close(fd);
 	if (n < 0)
-		return config_fail(p, "%s cannot be read: it must be a file", c->http_token_file);
+		return config_fail(p, "%s cannot be read: it must be a file", file);
 	if (st.st_mode & S_IROTH)
 		return config_fail(p,
 		                   "%s can be read by everyone: chmod 600 it (a Kubernetes secret: "
 		                   "defaultMode 0400)",
-		                   c->http_token_file);
+		                   file);
 	while (n > 0 && isspace((unsigned char)text[n - 1]))
 		n--;
 	text[n] = '\0';
@@ -205,17 +205,17 @@ int config_read_token(struct config_parse *p)
 
 	while (isgraph((unsigned char)token[len]))
 		len++;
-	if (len == 0 || len >= sizeof(c->http_token) || token + len != text + n)
-		return config_fail(p, "%s does not hold a token of 1 to 256 printable bytes",
-		                   c->http_token_file);
-	memcpy(c->http_token, token, len + 1);
+	if (len == 0 || len >= size || token + len != text + n)
+		return config_fail(p, "%s does not hold a %s of 1 to %zu printable bytes", file,
+		                   what, size - 1);
+	memcpy(out, token, len + 1);
 	return 0;
 }
 
 static int load(struct config_parse *p)
 {
-	static const char *const globals[] = {"engine",  "eal",  "dataplane", "ownership",
-	                                      "journal", "http", "health",    "log"};
+	static const char *const globals[] = {
+	    "engine", "eal", "dataplane", "ownership", "journal", "http", "health", "log", "etcd"};
 
 	for (size_t i = 0; i < sizeof(globals) / sizeof(globals[0]); i++)
 		if (config_defaults(p, globals[i], p->c) < 0)

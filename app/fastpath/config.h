@@ -31,7 +31,8 @@ enum config_idle { CONFIG_IDLE_SPIN, CONFIG_IDLE_ADAPTIVE };
 enum config_checksum { CONFIG_CHECKSUM_VERIFY, CONFIG_CHECKSUM_TRUST };
 enum config_multicast { CONFIG_MULTICAST_PROMISCUOUS, CONFIG_MULTICAST_GROUPS };
 enum config_codec { CONFIG_CODEC_KEYED, CONFIG_CODEC_JSON, CONFIG_CODEC_FIXED };
-enum config_ownership { CONFIG_OWNERSHIP_ALL, CONFIG_OWNERSHIP_STATIC };
+enum config_ownership { CONFIG_OWNERSHIP_ALL, CONFIG_OWNERSHIP_STATIC, CONFIG_OWNERSHIP_ETCD };
+enum config_assign { CONFIG_ASSIGN_MANUAL, CONFIG_ASSIGN_AUTO };
 enum config_store { CONFIG_STORE_DISK, CONFIG_STORE_MEMORY };
 enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
 /* syslog's numbers, so that lib code can name a level without this header */
@@ -109,6 +110,16 @@ struct config {
 	enum config_ownership ownership;
 	char (*owned_keys)[EVENT_KEY_MAX + 1]; /* owned_key_count of them, allocated */
 	uint32_t owned_key_count;
+	enum config_assign assign;
+	uint32_t moves_per_s; /* by which auto evens out at most, 1..1000000 */
+
+	/* [etcd] */
+	char etcd_endpoints[4096]; /* comma-separated URLs */
+	uint32_t etcd_poll_ms;
+	char etcd_ca_file[PATH_MAX], etcd_cert_file[PATH_MAX], etcd_key_file[PATH_MAX];
+	char etcd_user[65]; /* "" when none */
+	char etcd_password_file[PATH_MAX];
+	char etcd_password[257];
 
 	/* [journal] */
 	char journal_dir[PATH_MAX];
@@ -123,7 +134,8 @@ struct config {
 	bool metrics;
 	char http_listen[128]; /* as written */
 	struct config_address http_address;
-	uint16_t http_port; /* 0: the kernel picks one; it is logged */
+	uint16_t http_port;       /* 0: the kernel picks one; it is logged */
+	char http_advertise[256]; /* the URL that others are told; "" : made from http_listen */
 	char http_token_file[PATH_MAX];
 	char http_token[257];             /* "" when none */
 	uint32_t http_connections;        /* most open at once */

@@ -223,8 +223,9 @@ static int check_ownership(struct config_parse *p)
 	if (check_keys(p) < 0)
 		return p->rc;
 	if (!config_was_set(p, "ownership", "mode"))
-		c->ownership =
-		    c->owned_key_count > 0 ? CONFIG_OWNERSHIP_STATIC : CONFIG_OWNERSHIP_ALL;
+		c->ownership = config_was_set(p, "etcd", "endpoints") ? CONFIG_OWNERSHIP_ETCD
+		               : c->owned_key_count > 0               ? CONFIG_OWNERSHIP_STATIC
+		                                                      : CONFIG_OWNERSHIP_ALL;
 	if (c->ownership == CONFIG_OWNERSHIP_ALL && c->owned_key_count > 0)
 		config_warn(c, "ownership is all: the %u owned keys are not looked at",
 		            c->owned_key_count);
@@ -235,12 +236,48 @@ static int check_ownership(struct config_parse *p)
 	return 0;
 }
 
+/* what goes together only */
+static int check_pair(struct config_parse *p, const char *one, const char *other)
+{
+	bool first = config_was_set(p, "etcd", one), second = config_was_set(p, "etcd", other);
+
+	if (first == second)
+		return 0;
+	go_to(p, "etcd", first ? one : other);
+	return config_fail(p, "it needs etcd.%s too", first ? other : one);
+}
+
+static int check_etcd(struct config_parse *p)
+{
+	struct config *c = p->c;
+
+	if (check_pair(p, "cert_file", "key_file") < 0 ||
+	    check_pair(p, "user", "password_file") < 0)
+		return p->rc;
+	if (c->assign == CONFIG_ASSIGN_AUTO && c->ownership != CONFIG_OWNERSHIP_ETCD) {
+		go_to(p, "ownership", "assign");
+		return config_fail(p, "auto needs ownership.mode = etcd");
+	}
+	if (c->ownership != CONFIG_OWNERSHIP_ETCD) {
+		if (config_was_set(p, "etcd", "endpoints"))
+			config_warn(c, "ownership is %s: etcd is not asked",
+			            c->ownership == CONFIG_OWNERSHIP_ALL ? "all" : "static");
+		return 0;
+	}
+	if (c->etcd_password_file[0] == '\0')
+		return 0;
+	go_to(p, "etcd", "password_file");
+	return config_read_secret(p, c->etcd_password_file, "password", c->etcd_password,
+	                          sizeof(c->etcd_password));
+}
+
 static int check_token(struct config_parse *p)
 {
 	if (p->c->http_token_file[0] == '\0')
 		return 0;
 	go_to(p, "http", "token_file");
-	return config_read_token(p);
+	return config_read_secret(p, p->c->http_token_file, "token", p->c->http_token,
+	                          sizeof(p->c->http_token));
 }
 
 static int check_limits(struct config_parse *p, const char *degraded, const char *unhealthy)
@@ -265,7 +302,7 @@ static int check_health(struct config_parse *p)
 int config_check(struct config_parse *p)
 {
 	if (check_ports(p) < 0 || check_feeds(p) < 0 || check_ownership(p) < 0 ||
-	    check_token(p) < 0 || check_health(p) < 0)
+	    check_etcd(p) < 0 || check_token(p) < 0 || check_health(p) < 0)
 		return p->rc;
 	return 0;
 }

@@ -84,7 +84,9 @@ int config_parse_ids(const char *text, uint32_t *id, uint32_t max, uint32_t high
 int config_parse_eal(struct config_parse *p, const struct config_key_info *k, void *base,
                      const char *value);
 
-/* The bearer token in c->http_token_file. */
-int config_read_token(struct config_parse *p);
+/* The secret in a file that not everybody may read: 1 to size - 1 printable bytes. `what` names it in
+ * messages. */
+int config_read_secret(struct config_parse *p, const char *file, const char *what, char *out,
+                       size_t size);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "config_internal.h"
+#include "etcd/endpoints.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -68,17 +69,6 @@ static int parse_u64(struct config_parse *p, const struct config_key_info *k, vo
 		*(uint32_t *)field(k, base) = (uint32_t)n;
 	else
 		*(uint16_t *)field(k, base) = (uint16_t)n;
-	return 0;
-}
-
-static int parse_unused_number(struct config_parse *p, const struct config_key_info *k, void *base,
-                               const char *value)
-{
-	uint64_t n;
-
-	(void)base;
-	if (whole(value, &n) < 0 || (double)n < k->min || (double)n > k->max)
-		return bad(p, k, value);
 	return 0;
 }
 
@@ -162,14 +152,6 @@ static int parse_codec(struct config_parse *p, const struct config_key_info *k, 
 	return parse_choice(p, k, base, value);
 }
 
-static int parse_ownership(struct config_parse *p, const struct config_key_info *k, void *base,
-                           const char *value)
-{
-	if (strcmp(value, "etcd") == 0)
-		return config_fail(p, "this version has no etcd client: use all or static");
-	return parse_choice(p, k, base, value);
-}
-
 static int refuse_line(struct config_parse *p, const struct config_key_info *k, void *base,
                        const char *value)
 {
@@ -182,14 +164,6 @@ static int refuse_request(struct config_parse *p, const struct config_key_info *
 {
 	(void)base, (void)value;
 	return config_fail(p, "this version has no re-request client: remove %s", k->key);
-}
-
-static int refuse_etcd(struct config_parse *p, const struct config_key_info *k, void *base,
-                       const char *value)
-{
-	(void)k, (void)base, (void)value;
-	return config_fail(p, "this version has no etcd client: remove it, and name this engine's "
-	                      "keys in OWNED_KEYS");
 }
 
 static int parse_kafka(struct config_parse *p, const struct config_key_info *k, void *base,
@@ -224,6 +198,29 @@ static int parse_string(struct config_parse *p, const struct config_key_info *k,
 	if ((k->flags & CONFIG_KEY_NO_FIELD) == 0)
 		memcpy(field(k, base), value, len + 1);
 	return 0;
+}
+
+static int parse_etcd_endpoints(struct config_parse *p, const struct config_key_info *k, void *base,
+                                const char *value)
+{
+	char err[ETCD_MESSAGE_MAX];
+
+	if (value[0] == '\0')
+		return bad(p, k, value);
+	if (etcd_endpoints_split(value, NULL, err) < 0)
+		return config_fail(p, "%s", err);
+	return parse_string(p, k, base, value);
+}
+
+static int parse_url(struct config_parse *p, const struct config_key_info *k, void *base,
+                     const char *value)
+{
+	size_t len = strlen(value);
+	bool scheme = strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0;
+
+	for (size_t i = 0; i < len; i++)
+		scheme = scheme && isgraph((unsigned char)value[i]);
+	return scheme && len > 8 ? parse_string(p, k, base, value) : bad(p, k, value);
 }
 
 static int parse_topic(struct config_parse *p, const struct config_key_info *k, void *base,
@@ -587,11 +584,17 @@ const struct config_key_info config_keys[] = {
 	 STRING(config_feed, key_field, KEY_WORDS)},
 
 	{"ownership", "mode", "OWNERSHIP", "",
-	 "Which keys this engine takes: all, or static for those in keys. Default: static when keys is set.",
-	 .parse = parse_ownership, IN(config, ownership), .allowed = "all|static", .example = "all"},
-	{"ownership", "keys", "OWNED_KEYS", "", "This engine's keys, comma-separated; may stand on several lines.",
+	 "Which keys this engine takes: all; static: those in keys; etcd: those assigned to it there."
+	 " Default: etcd when etcd.endpoints is set, else static when keys is set.",
+	 .parse = parse_choice, IN(config, ownership), .allowed = "all|static|etcd", .example = "all"},
+	{"ownership", "keys", "OWNED_KEYS", "", "This engine's keys, comma-separated; may stand on several lines. With etcd: until it first answers.",
 	 .parse = parse_owned_keys, .flags = CONFIG_KEY_REPEATED,
 	 .allowed = "a comma-separated list of keys of 1 to 64 bytes", .example = "BTC,ETH"},
+	{"ownership", "assign", "", "manual",
+	 "Who assigns keys in etcd: manual, you, with fastpathctl; auto, one of the engines, elected.",
+	 CHOICE(config, assign, "manual|auto")},
+	{"ownership", "moves_per_s", "", "1000", "With auto: most keys a second that move to a new engine.",
+	 NUMBER(config, moves_per_s, parse_u64, 1, 1000000)},
 
 	{"journal", "dir", "JOURNAL_DIR", "./var/journal", "Directory of the segment files.",
 	 STRING(config, journal_dir, PATH_WORDS)},
@@ -613,6 +616,10 @@ const struct config_key_info config_keys[] = {
 	{"http", "listen", "HTTP_LISTEN", "127.0.0.1:8080", "Address and TCP port; port 0 lets the kernel pick one.",
 	 .parse = parse_listen, IN(config, http_listen),
 	 .allowed = "address:port such as 127.0.0.1:8080 or [::]:8080"},
+	{"http", "advertise", "", "",
+	 "The URL by which others reach this engine, for etcd's registry. Default: made from listen.",
+	 .parse = parse_url, IN(config, http_advertise), .allowed = "a URL such as http://engine1:8080",
+	 .example = "http://engine1:8080"},
 	{"http", "metrics", "FAST_PATH_METRICS", "0", "1 serves /metrics.", BOOL(metrics)},
 	{"http", "token_file", "HTTP_TOKEN_FILE", "",
 	 "File with the bearer token that every request needs that changes something.",
@@ -660,10 +667,22 @@ const struct config_key_info config_keys[] = {
 	 .flags = CONFIG_KEY_NO_FIELD},
 	{"kafka", "config_file", "KAFKA_CONFIG_FILE", "", "Unused without the bridge.",
 	 .parse = parse_string, .size = PATH_MAX, .allowed = PATH_WORDS, .example = "/etc/fastpath/kafka.properties", .flags = CONFIG_KEY_NO_FIELD},
-	{"etcd", "endpoints", "ETCD_ENDPOINTS", "", "Not in this version.",
-	 .parse = refuse_etcd, .allowed = "taken"},
-	{"etcd", "poll_ms", "ENGINE_POLL_MS", "300", "Unused without etcd.",
-	 .parse = parse_unused_number, .min = 10, .max = 3600000, .flags = CONFIG_KEY_NO_FIELD},
+	{"etcd", "endpoints", "ETCD_ENDPOINTS", "http://127.0.0.1:2379",
+	 "etcd's client URLs, comma-separated; setting them makes ownership.mode etcd.",
+	 .parse = parse_etcd_endpoints, IN(config, etcd_endpoints),
+	 .allowed = "a comma-separated list of URLs such as http://127.0.0.1:2379"},
+	{"etcd", "poll_ms", "ENGINE_POLL_MS", "300", "How often etcd is asked whether it is there, and for changes if watching fails.",
+	 NUMBER(config, etcd_poll_ms, parse_u64, 10, 3600000)},
+	{"etcd", "ca_file", "", "", "PEM file of the authorities that etcd's certificate is checked against; default: the system's.",
+	 STRING(config, etcd_ca_file, PATH_WORDS), .example = "/etc/fastpath/etcd-ca.pem"},
+	{"etcd", "cert_file", "", "", "PEM file of this engine's certificate for etcd.",
+	 STRING(config, etcd_cert_file, PATH_WORDS), .example = "/etc/fastpath/etcd.pem"},
+	{"etcd", "key_file", "", "", "PEM file of its private key.",
+	 STRING(config, etcd_key_file, PATH_WORDS), .example = "/etc/fastpath/etcd.key"},
+	{"etcd", "user", "", "", "etcd's user, when it has authentication on.",
+	 STRING(config, etcd_user, "1 to 64 bytes"), .example = "fastpath"},
+	{"etcd", "password_file", "", "", "File with that user's password.",
+	 STRING(config, etcd_password_file, PATH_WORDS), .example = "/etc/fastpath/etcd-password"},
 };
 /* clang-format on */
 const uint32_t config_key_count = COUNT(config_keys);

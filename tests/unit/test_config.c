@@ -105,7 +105,7 @@ static const struct {
     {"[dataplane]\nidle =\n",
      "f.ini:2: dataplane.idle: the value is missing; it must be spin or adaptive"},
     {"[log]\nlevel = loud\n", "f.ini:2: log.level: loud is not error, warning, info or debug"},
-    {"[ownership]\nmode = some\n", "f.ini:2: ownership.mode: some is not all or static"},
+    {"[ownership]\nmode = some\n", "f.ini:2: ownership.mode: some is not all, static or etcd"},
     /* texts and lists */
     {"[engine]\nid = a/b\n",
      "f.ini:2: engine.id: a/b is not 1 to 64 letters, digits, '.', '_' or '-'"},
@@ -205,11 +205,25 @@ static const struct {
      "f.ini:7: feed ticks.line_b: this version takes one line a feed: remove line_b"},
     {PORT FEED "request = 10.0.0.9:9100\n",
      "f.ini:7: feed ticks.request: this version has no re-request client: remove request"},
-    {"[ownership]\nmode = etcd\n",
-     "f.ini:2: ownership.mode: this version has no etcd client: use all or static"},
-    {"[etcd]\nendpoints = http://127.0.0.1:2379\n",
-     "f.ini:2: etcd.endpoints: this version has no etcd client: remove it, and name this "
-     "engine's keys in OWNED_KEYS"},
+    {"[ownership]\nmode = zookeeper\n",
+     "f.ini:2: ownership.mode: zookeeper is not all, static or etcd"},
+    {"[ownership]\nassign = auto\n", "f.ini:2: ownership.assign: auto needs ownership.mode = etcd"},
+    {"[ownership]\nmoves_per_s = 0\n",
+     "f.ini:2: ownership.moves_per_s: 0 is not a whole number between 1 and 1000000"},
+    {"[http]\nadvertise = engine1:8080\n",
+     "f.ini:2: http.advertise: engine1:8080 is not a URL such as http://engine1:8080"},
+    {"[etcd]\nendpoints = http://127.0.0.1:2379, etcd2:2379\n",
+     "f.ini:2: etcd.endpoints: etcd2:2379 is not an endpoint such as http://127.0.0.1:2379"},
+    {"[etcd]\nendpoints = http://127.0.0.1:2379/v3\n",
+     "f.ini:2: etcd.endpoints: http://127.0.0.1:2379/v3 is not an endpoint such as "
+     "http://127.0.0.1:2379"},
+    {"[etcd]\nendpoints =\n", "f.ini:2: etcd.endpoints: the value is missing; it must be a "
+                              "comma-separated list of URLs such as http://127.0.0.1:2379"},
+    {"[etcd]\ncert_file = /c\n", "f.ini:2: etcd.cert_file: it needs etcd.key_file too"},
+    {"[etcd]\nkey_file = /c\n", "f.ini:2: etcd.key_file: it needs etcd.cert_file too"},
+    {"[etcd]\nuser = u\n", "f.ini:2: etcd.user: it needs etcd.password_file too"},
+    {"[etcd]\nendpoints = http://e\nuser = u\npassword_file = /nowhere\n",
+     "f.ini:4: etcd.password_file: /nowhere: No such file or directory"},
     {"[etcd]\npoll_ms = 1\n",
      "f.ini:2: etcd.poll_ms: 1 is not a whole number between 10 and 3600000"},
     {"[kafka]\nenable = 1\n",
@@ -247,13 +261,12 @@ static const struct {
     {"KAFKA_BRIDGE_ENABLE=2", "", "KAFKA_BRIDGE_ENABLE: 2 is not 0 or 1"},
     {"KAFKA_BRIDGE_TOPIC=a b", "",
      "KAFKA_BRIDGE_TOPIC: a b is not 1 to 249 letters, digits, '.', '_' or '-'"},
-    {"ETCD_ENDPOINTS=http://etcd:2379", "",
-     "ETCD_ENDPOINTS: this version has no etcd client: remove it, and name this engine's keys in "
-     "OWNED_KEYS"},
+    {"ETCD_ENDPOINTS=etcd:2379", "",
+     "ETCD_ENDPOINTS: etcd:2379 is not an endpoint such as http://127.0.0.1:2379"},
     {"ENGINE_POLL_MS=never", "",
      "ENGINE_POLL_MS: never is not a whole number between 10 and 3600000"},
     {"ENGINE_ID=a\nb", "", "ENGINE_ID: a?b is not 1 to 64 letters, digits, '.', '_' or '-'"},
-    {"OWNERSHIP=etcd", "", "OWNERSHIP: this version has no etcd client: use all or static"},
+    {"OWNERSHIP=none", "", "OWNERSHIP: none is not all, static or etcd"},
     {"OWNERSHIP=static", "", "OWNERSHIP: static needs keys: set OWNED_KEYS"},
     {"OWNED_KEYS=a,b,a", "", "OWNED_KEYS: key a stands there twice"},
     {"OWNED_KEYS=" X50 X10 "xxxxx", "",
@@ -346,12 +359,21 @@ START_TEST(every_key_reaches_its_field)
 	    "disk_free_degraded_mb = 7\n"
 	    "[log]\nlevel = debug\nformat = json\n"
 	    "[kafka]\nenable = 0\nbootstrap_servers = k:9092\ntopic = t\nconfig_file = /k\n"
-	    "[etcd]\npoll_ms = 10";
+	    "[etcd]\nendpoints = http://a:1,https://[::1]:2\npoll_ms = 10\nca_file = /ca\n"
+	    "cert_file = /cert\nkey_file = /key\nuser = u\npassword_file = /unread";
 	char text_address[INET6_ADDRSTRLEN];
 
 	must_load(text, NULL);
 	ck_assert_str_eq(c.engine_id, "e-2.x");
 	ck_assert_str_eq(c.lcores, "0@0,1@1");
+	ck_assert_int_eq(c.ownership, CONFIG_OWNERSHIP_STATIC);
+	ck_assert_int_eq(c.assign, CONFIG_ASSIGN_MANUAL);
+	ck_assert_str_eq(c.etcd_endpoints, "http://a:1,https://[::1]:2");
+	ck_assert_uint_eq(c.etcd_poll_ms, 10);
+	ck_assert_str_eq(c.etcd_ca_file, "/ca");
+	ck_assert_str_eq(c.etcd_cert_file, "/cert");
+	ck_assert_str_eq(c.etcd_key_file, "/key");
+	ck_assert_str_eq(c.etcd_user, "u");
 	ck_assert_uint_eq(c.eal_count, 3);
 	ck_assert_str_eq(c.eal[0].key, "no-pci");
 	ck_assert_str_eq(c.eal[0].value, "");
@@ -417,7 +439,8 @@ START_TEST(every_key_reaches_its_field)
 	ck_assert(c.disk_free_degraded_mb == 7.0);
 	ck_assert_int_eq(c.log_level, CONFIG_LOG_DEBUG);
 	ck_assert_int_eq(c.log_format, CONFIG_LOG_JSON);
-	ck_assert_uint_eq(c.warning_count, 0);
+	ck_assert_uint_eq(c.warning_count, 1);
+	ck_assert_str_eq(c.warning[0], "ownership is static: etcd is not asked");
 	config_free(&c);
 }
 END_TEST
