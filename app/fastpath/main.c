@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "control/telemetry.h"
 #include "dataplane/dataplane.h"
 #include "eal.h"
+#include "http/server.h"
 #include "journal/recovery.h"
 #include "lock.h"
 #include "log.h"
@@ -188,6 +190,26 @@ static int start_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
 	return 0;
 }
 
+static void on_ownership(void *arg, uint32_t events)
+{
+	(void)events;
+	ownership_step(arg);
+}
+
+static int follow_ownership(struct engine *e, char err[CONFIG_ERROR_MAX])
+{
+	int fd = ownership_fd(e->ownership), ret;
+
+	if (fd < 0)
+		return 0;
+	ret = control_watch(e->control, fd, EPOLLIN, on_ownership, e->ownership);
+	if (ret < 0)
+		snprintf(err, CONFIG_ERROR_MAX, "control_watch: %s", strerror(-ret));
+	else
+		ownership_step(e->ownership);
+	return ret;
+}
+
 static int start_control(struct engine *e, char err[CONFIG_ERROR_MAX])
 {
 	struct figures_inputs in = {
@@ -215,7 +237,9 @@ static int start_control(struct engine *e, char err[CONFIG_ERROR_MAX])
 	control =
 	    control_create(&e->config, e->figures, e->dataplane.ingress, e->ownership, fd, err);
 	__atomic_store_n(&e->control, control, __ATOMIC_RELEASE);
-	return control != NULL ? 0 : -EIO;
+	if (control == NULL)
+		return -EIO;
+	return follow_ownership(e, err);
 }
 
 /* what helps to look inside, and is no reason not to run */
@@ -246,11 +270,15 @@ static int boot(struct engine *e, char err[CONFIG_ERROR_MAX])
 {
 	int ret;
 
-	if ((ret = take_locks(e, err)) < 0 || (ret = open_journal(e, err)) < 0 ||
-	    (ret = start_eal(e, err)) < 0 || (ret = make_memlogs(e, err)) < 0)
+	if ((ret = take_locks(e, err)) < 0 || (ret = open_journal(e, err)) < 0)
 		return ret;
-	if ((e->ownership = ownership_create(&e->config, err)) == NULL)
+	e->ownership =
+	    ownership_create(&e->config, e->dir.uuid_text, http_listen_port(e->listen_fd), err);
+	if (e->ownership == NULL)
 		return -ENOMEM;
+	if ((ret = ownership_register(e->ownership, err)) < 0 || (ret = start_eal(e, err)) < 0 ||
+	    (ret = make_memlogs(e, err)) < 0)
+		return ret;
 	if ((ret = dataplane_create(&e->dataplane, &e->config, e->lcore, e->lcore_count, e->feed_id,
 	                            JOURNAL_FEED_HTTP, e->memlog, e->ownership, err)) < 0 ||
 	    (ret = start_journal(e, err)) < 0 || (ret = start_control(e, err)) < 0)

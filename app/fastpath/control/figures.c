@@ -358,6 +358,7 @@ static void gather(struct figures_source *s, uint64_t now_ns)
 	f->recovered = true; /* main recovers before anyone can ask */
 	f->ports_up = s->ready;
 	f->ownership_known = ownership_known(s->in.ownership);
+	ownership_figures(s->in.ownership, &f->ownership);
 	f->draining = s->draining;
 }
 

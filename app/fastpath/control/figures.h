@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "control/ownership.h"
 #include "metrics/histogram.h"
 #include "metrics/reasons.h"
 
@@ -92,6 +93,7 @@ struct figures {
 	uint64_t events_per_s; /* journaled, over the last second */
 	uint64_t disk_free_bytes, disk_size_bytes;
 	bool ports_up, recovered, ownership_known, draining;
+	struct ownership_figures ownership;
 	uint32_t port_count, feed_count, lcore_count, ring_count, shard_count, pool_count;
 	struct port_figures port[CONFIG_PORTS_MAX];
 	struct feed_figures feed[CONFIG_FEEDS_MAX + 1]; /* the last one is "http" */

@@ -151,6 +151,25 @@ static void judge_disk(struct health *h, const struct figures *f, const struct c
 		      c->disk_free_degraded_mb);
 }
 
+static void judge_etcd(struct health *h, const struct ownership_figures *o)
+{
+	if (!o->etcd)
+		return;
+	if (o->held_by != NULL)
+		blame(h, HEALTH_ETCD, HEALTH_UNHEALTHY,
+		      "another instance, %s, is registered in etcd under this engine's id",
+		      o->held_by[0] ? o->held_by : "of unknown name");
+	if (o->away && o->answer_age_ms == UINT64_MAX)
+		blame(h, HEALTH_ETCD, HEALTH_DEGRADED, "etcd has not answered yet%s%.150s",
+		      o->trouble[0] ? ": " : "", o->trouble);
+	else if (o->away)
+		blame(h, HEALTH_ETCD, HEALTH_DEGRADED,
+		      "etcd has been away for %" PRIu64 " s, ownership stays as it is%s%.120s",
+		      o->answer_age_ms / 1000, o->trouble[0] ? ": " : "", o->trouble);
+	else if (!o->registered && o->held_by == NULL)
+		blame(h, HEALTH_ETCD, HEALTH_DEGRADED, "this engine is not registered in etcd yet");
+}
+
 void health_judge(struct health *h, const struct figures *f, const struct config *c)
 {
 	h->status = HEALTH_HEALTHY;
@@ -165,6 +184,7 @@ void health_judge(struct health *h, const struct figures *f, const struct config
 	judge_latency(h, f, c);
 	judge_disk(h, f, c);
 	judge_feeds(h, f, c);
+	judge_etcd(h, &f->ownership);
 }
 
 bool health_live(const struct figures *f)
@@ -192,7 +212,7 @@ const char *health_part_name(enum health_part p)
 	static const char *const name[HEALTH_PARTS] = {
 	    [HEALTH_ENGINE] = "engine",   [HEALTH_LCORES] = "lcores",   [HEALTH_PORTS] = "ports",
 	    [HEALTH_FEEDS] = "feeds",     [HEALTH_LATENCY] = "latency", [HEALTH_DROPS] = "drops",
-	    [HEALTH_JOURNAL] = "journal", [HEALTH_DISK] = "disk",
+	    [HEALTH_JOURNAL] = "journal", [HEALTH_DISK] = "disk",       [HEALTH_ETCD] = "etcd",
 	};
 
 	return name[p];

@@ -23,6 +23,7 @@ enum health_part {
 	HEALTH_DROPS,   /* frames and messages lost */
 	HEALTH_JOURNAL, /* write errors */
 	HEALTH_DISK,    /* free space */
+	HEALTH_ETCD,    /* it answers, and we are registered */
 	HEALTH_PARTS
 };
 

@@ -14,8 +14,6 @@
 #include "control/stats.h"
 #include "http/url.h"
 
-#define OWNERSHIP_KEYS_SHOWN 1000
-
 static const struct figures *figures_now(struct routes *routes)
 {
 	return figures_get(routes->figures, clock_realtime_ns());
@@ -132,7 +130,7 @@ static void get_ownership(struct routes *routes, struct http_request *r)
 	uint32_t len;
 	uint64_t count = ownership_key_count(own);
 
-	for (uint64_t i = 0; i < OWNERSHIP_KEYS_SHOWN && ownership_key_at(own, i, &key, &len);
+	for (uint64_t i = 0; i < OWNERSHIP_KEYS_LISTED && ownership_key_at(own, i, &key, &len);
 	     i++) {
 		json_t *text = key_json(key, len);
 

@@ -383,6 +383,36 @@ static void put_engine(page *p, const struct figures *f, const struct health *h)
 	                                 {"huge_pages", f->huge_pages}));
 }
 
+static void put_ownership(page *p, const struct ownership_figures *o)
+{
+	one_u64(p, "fast_path_ownership_keys", "gauge", "Keys that this engine owns; 0 for all.",
+	        o->keys);
+	if (!o->etcd)
+		return;
+	one_u64(p, "fast_path_etcd_up", "gauge", "1: etcd answers.", !o->away);
+	one_u64(p, "fast_path_etcd_registered", "gauge",
+	        "1: this engine is registered under a lease.", o->registered);
+	one_u64(p, "fast_path_etcd_watching", "gauge",
+	        "1: changes come by watching; 0: by polling only.", o->watching);
+	one_u64(p, "fast_path_etcd_leader", "gauge", "1: this engine reassigns keys.", o->leader);
+	one_u64(p, "fast_path_etcd_revision", "gauge", "Revision of the assignments known.",
+	        (uint64_t)o->revision);
+	if (o->answer_age_ms != UINT64_MAX)
+		one_double(p, "fast_path_etcd_answer_age_seconds", "gauge",
+		           "Age of etcd's last good answer.", (double)o->answer_age_ms / 1000);
+	one_u64(p, "fast_path_etcd_assignments", "gauge", "Keys that are assigned to anybody.",
+	        o->assignments);
+	one_u64(p, "fast_path_etcd_engines", "gauge", "Engines that are registered.", o->engines);
+	one_u64(p, "fast_path_etcd_reads_total", "counter", "Readings of all assignments.",
+	        o->reads);
+	one_u64(p, "fast_path_etcd_moves_total", "counter", "Keys that this engine reassigned.",
+	        o->moves);
+	one_u64(p, "fast_path_etcd_failovers_total", "counter",
+	        "Times that another endpoint had to be asked.", o->failovers);
+	one_u64(p, "fast_path_etcd_rejected_answers_total", "counter",
+	        "Answers thrown away: garbage, cut short or too long.", o->rejected);
+}
+
 static void put_http(page *p, const struct http_figures *http)
 {
 	one_u64(p, "fast_path_http_requests_total", "counter", "HTTP requests.", http->requests);
@@ -438,6 +468,7 @@ char *metrics_page(const struct figures *f, const struct health *h, const struct
 	put_shards(&text, f);
 	put_pools(&text, f);
 	put_engine(&text, f, h);
+	put_ownership(&text, &f->ownership);
 	put_http(&text, http);
 	put_process(&text, p);
 	return prometheus_finish(&text, len);

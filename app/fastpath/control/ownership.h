@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who owns a key, as this engine knows it. The data plane reads the key set lock-free; the rest is the
- * control thread's. */
+/*
+ * Who owns a key, as this engine knows it: all, a static set, or what etcd says. The data plane reads
+ * the key set lock-free; the rest is the control thread's, unless said otherwise.
+ */
 #ifndef CONTROL_OWNERSHIP_H
 #define CONTROL_OWNERSHIP_H
 
@@ -11,22 +13,66 @@
 
 struct ownership;
 struct ownership_keyset;
+struct rte_rcu_qsbr;
 
-struct ownership *ownership_create(const struct config *c, char err[CONFIG_ERROR_MAX]);
+/* instance: UUID of the journal directory; http_port: where HTTP listens. Both are copied, c is
+ * borrowed. */
+struct ownership *ownership_create(const struct config *c, const char *instance, uint16_t http_port,
+                                   char err[CONFIG_ERROR_MAX]);
+/* Gives up the registration in etcd: for at most a second it waits for the answer. No lcore reads the
+ * set any more. */
 void ownership_destroy(struct ownership *o);
 
-/* any lcore: the current set; NULL: all keys are ours */
-const struct ownership_keyset *ownership_keys(const struct ownership *o);
+/* At start, before EAL; waits a few seconds at most. 0: registered, or etcd is away and it is tried
+ * again in the loop, or there is nothing to register. -EEXIST: another instance with this id is
+ * alive, err names it. */
+int ownership_register(struct ownership *o, char err[CONFIG_ERROR_MAX]);
 
-/* control thread */
+/* any lcore: the current set; NULL: all keys are ours. Valid until the lcore's next quiescent state. */
+const struct ownership_keyset *ownership_keys(const struct ownership *o);
+/* what the lcores report their quiescent states to; NULL: the set never changes */
+struct rte_rcu_qsbr *ownership_rcu(const struct ownership *o);
+
+/* A descriptor that is readable when ownership_step has something to do; -1: never. */
+int ownership_fd(const struct ownership *o);
+void ownership_step(struct ownership *o);
+
 bool ownership_known(const struct ownership *o); /* false: not ready */
 bool ownership_owns(const struct ownership *o, const void *key, uint32_t len);
-/* engine id of the owner of a key that is not ours and its URL, each NULL when unknown; borrowed */
+/* engine id of the owner of a key that is not ours and its URL, each NULL when unknown; borrowed
+ * until the next step */
 void ownership_owner(const struct ownership *o, const void *key, uint32_t len, const char **engine,
                      const char **url);
-const char *ownership_mode_name(const struct ownership *o); /* "all", "static" */
+const char *ownership_mode_name(const struct ownership *o); /* "all", "static", "etcd" */
 uint64_t ownership_key_count(const struct ownership *o);    /* 0 for all */
-/* the i-th owned key in sorted order; false past the end */
+/* the i-th owned key in sorted order, up to OWNERSHIP_KEYS_LISTED of them; false past the end */
+#define OWNERSHIP_KEYS_LISTED 1000
 bool ownership_key_at(const struct ownership *o, uint64_t i, const void **key, uint32_t *len);
+
+/* Any thread: whether this engine's registration in etcd is certainly alive. Without etcd always
+ * true. A bridge that was fenced must not come back before this is true again. */
+bool ownership_lease_held(const struct ownership *o);
+
+/* Before anything starts: with ownership.assign = auto, what keeps a dead engine from publishing any
+ * more. Called from a helper thread, once per engine that is gone, before its keys get new owners;
+ * < 0: not done, it is called again. Without it keys are reassigned at once. */
+void ownership_set_fence(struct ownership *o, int (*fence)(void *arg, const char *engine),
+                         void *arg);
+
+struct ownership_figures {
+	bool etcd;                      /* the rest is 0 without */
+	bool away;                      /* etcd has not given a good answer for a while */
+	bool registered;                /* our key stands in etcd, under our lease */
+	bool from_etcd;                 /* the key set is etcd's, not OWNED_KEYS */
+	bool watching;                  /* false: polling only */
+	bool leader;                    /* this engine reassigns keys */
+	const char *held_by;            /* another instance holds our id: its UUID, else NULL */
+	const char *endpoint, *trouble; /* trouble: the last error while away, "" otherwise */
+	int64_t revision;               /* of the assignments we know */
+	uint64_t answer_age_ms;         /* since the last good answer; UINT64_MAX: none yet */
+	uint64_t keys, assignments, engines;
+	uint64_t moves, failovers, rejected, reads; /* since the start */
+};
+void ownership_figures(const struct ownership *o, struct ownership_figures *out);
 
 #endif

@@ -166,6 +166,30 @@ static void set_places(json_t *o, const struct figures *f)
 		set_u64(o, f->pool[i].used, "pool_%s_used", f->pool[i].name);
 }
 
+static void set_ownership(json_t *o, const struct ownership_figures *own)
+{
+	set_u64(o, own->keys, "ownership_keys");
+	if (!own->etcd)
+		return;
+	set_text(o, "etcd_endpoint", own->endpoint);
+	set_u64(o, own->away, "etcd_away");
+	set_u64(o, own->registered, "etcd_registered");
+	set_u64(o, own->from_etcd, "ownership_from_etcd");
+	set_u64(o, own->watching, "etcd_watching");
+	set_u64(o, own->leader, "etcd_leader");
+	set_u64(o, (uint64_t)own->revision, "etcd_revision");
+	json_object_set_new(o, "etcd_answer_age_ms",
+	                    own->answer_age_ms != UINT64_MAX
+	                        ? json_integer((json_int_t)own->answer_age_ms)
+	                        : json_null());
+	set_u64(o, own->assignments, "etcd_assignments");
+	set_u64(o, own->engines, "etcd_engines");
+	set_u64(o, own->reads, "etcd_reads_total");
+	set_u64(o, own->moves, "etcd_moves_total");
+	set_u64(o, own->failovers, "etcd_failovers_total");
+	set_u64(o, own->rejected, "etcd_rejected_answers_total");
+}
+
 static void set_machine(json_t *o, const struct figures *f)
 {
 	struct process_figures p;
@@ -212,6 +236,7 @@ json_t *stats_json(const struct figures *f, const struct health *h, const struct
 	set_laws(o, f);
 	set_shards(o, f);
 	set_places(o, f);
+	set_ownership(o, &f->ownership);
 	set_machine(o, f);
 	set_http(o, http);
 	return o;

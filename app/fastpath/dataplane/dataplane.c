@@ -201,6 +201,8 @@ static struct lcore *lcore_of(struct dataplane *d, uint32_t id, const struct con
 		if (lcores[i].id == id)
 			l->cpu = lcores[i].cpu;
 	l->idle = d->config->idle;
+	l->rcu = d->rcu;
+	l->rcu_id = d->lcore_count;
 	l->phase = &d->phase;
 	l->second = &d->second;
 	d->lcore[d->lcore_count++] = l;
@@ -241,6 +243,7 @@ int dataplane_create(struct dataplane *d, const struct config *c, const struct c
 
 	memset(d, 0, sizeof(*d));
 	d->config = c;
+	d->rcu = ownership_rcu(ownership);
 	d->rx_count = c->enable ? c->rx_lcore_count : 0;
 	clock_line_init(&d->tsc_line, rte_get_tsc_hz(), rte_rdtsc(), clock_realtime_ns());
 	if ((ret = make_feeds(d, feed_ids, err)) < 0)

@@ -13,6 +13,7 @@
 
 struct dataplane {
 	const struct config *config;
+	struct rte_rcu_qsbr *rcu; /* of the key set, which may change; NULL: it does not */
 	struct clock_line tsc_line;
 	_Atomic int phase;       /* enum lcore_phase */
 	_Atomic uint32_t second; /* counted by dataplane_tick */

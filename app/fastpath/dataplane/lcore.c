@@ -63,6 +63,10 @@ int lcore_main(void *arg)
 	uint32_t second = UINT32_MAX, empty = 0;
 	int phase;
 
+	if (l->rcu != NULL) {
+		rte_rcu_qsbr_thread_register(l->rcu, l->rcu_id);
+		rte_rcu_qsbr_thread_online(l->rcu, l->rcu_id);
+	}
 	while ((phase = atomic_load_explicit(l->phase, memory_order_acquire)) != LCORE_STOP) {
 		uint32_t n = 0;
 
@@ -71,6 +75,8 @@ int lcore_main(void *arg)
 		if (l->worker != NULL)
 			n += worker_poll(l->worker);
 		uint64_t now = rte_rdtsc();
+		if (l->rcu != NULL)
+			rte_rcu_qsbr_quiescent(l->rcu, l->rcu_id);
 		counter_add(&l->polls, 1);
 		counter_set(&l->last_poll_tsc, now);
 		note_gap(l, &second, now - last);
@@ -82,12 +88,20 @@ int lcore_main(void *arg)
 			counter_add(&l->empty_polls, 1);
 			rte_pause();
 			if (l->idle == CONFIG_IDLE_ADAPTIVE && ++empty >= NAP_AFTER_EMPTY) {
+				if (l->rcu != NULL)
+					rte_rcu_qsbr_thread_offline(l->rcu, l->rcu_id);
 				nap(nap_ns(now - last_work, hz));
+				if (l->rcu != NULL)
+					rte_rcu_qsbr_thread_online(l->rcu, l->rcu_id);
 				empty = NAP_AFTER_EMPTY - 1;
 				now = rte_rdtsc();
 			}
 		}
 		last = now;
+	}
+	if (l->rcu != NULL) {
+		rte_rcu_qsbr_thread_offline(l->rcu, l->rcu_id);
+		rte_rcu_qsbr_thread_unregister(l->rcu, l->rcu_id);
 	}
 	return 0;
 }

@@ -3,6 +3,8 @@
 #ifndef DATAPLANE_LCORE_H
 #define DATAPLANE_LCORE_H
 
+#include <rte_rcu_qsbr.h>
+
 #include "config.h"
 #include "dataplane/counter.h"
 #include "dataplane/rx.h"
@@ -19,6 +21,9 @@ enum lcore_phase {
 
 struct lcore {
 	uint32_t id, cpu;
+	struct rte_rcu_qsbr
+	    *rcu; /* told between polls that no key set is held; NULL: nobody asks */
+	uint32_t rcu_id;
 	struct rx_task *rx;    /* NULL: none */
 	struct worker *worker; /* NULL: none */
 	enum config_idle idle;

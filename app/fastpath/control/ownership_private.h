@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of ownership share; nobody else includes it. */
+#ifndef CONTROL_OWNERSHIP_PRIVATE_H
+#define CONTROL_OWNERSHIP_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <rte_rcu_qsbr.h>
+
+#include "control/ownership.h"
+#include "etcd/client.h"
+#include "log.h"
+#include "ownership/assignments.h"
+#include "ownership/keyset.h"
+#include "ownership/layout.h"
+
+#define OWNERSHIP_ENGINES_MAX 1024
+
+/* an old key set that some lcore may still read */
+struct ownership_retired {
+	struct ownership_retired *next;
+	struct ownership_keyset *set;
+	uint64_t token;
+};
+
+/* building a key set, beside the loop when it takes long */
+struct ownership_build {
+	pthread_t thread;
+	bool running;
+	struct assignments_copy *copy;
+	struct ownership_keyset *set; /* what came of it; NULL: no memory */
+	int event_fd;
+	uint64_t started_ns, not_before_ns;
+};
+
+/* who reassigns keys, and how far it is: ownership_leader.c */
+enum ownership_pass { PASS_NONE, PASS_DEAD, PASS_EVEN };
+#define OWNERSHIP_BATCH 100
+
+struct ownership_move {
+	uint8_t key[EVENT_KEY_MAX];
+	uint32_t key_len;
+	int64_t mod_revision;
+	uint32_t to; /* index into engine */
+};
+
+struct ownership_leader {
+	bool elected, electing;
+	int64_t election_revision;        /* mod revision of the leader's key */
+	char name[LAYOUT_ENGINE_MAX + 1]; /* whoever leads now, "" nobody */
+	enum ownership_pass pass;
+	uint64_t cursor, live, table_version; /* what the pass began with */
+	bool again;                           /* something was put off: one more pass */
+	double tokens;
+	uint64_t tokens_ns;
+	struct etcd_call *call;
+	uint32_t batch_count;
+	struct ownership_move batch[OWNERSHIP_BATCH];
+	uint64_t moves;
+	/* fencing: one engine at a time */
+	int (*fence)(void *arg, const char *engine);
+	void *fence_arg;
+	pthread_t thread;
+	bool fencing;
+	_Atomic bool fence_done;
+	int fence_result, event_fd;
+	char fence_engine[LAYOUT_ENGINE_MAX + 1];
+	char (*fenced)[LAYOUT_ENGINE_MAX + 1];
+	uint32_t fenced_count;
+	uint64_t fence_not_before_ns;
+};
+
+struct ownership {
+	const struct config *config;
+	enum config_ownership mode;
+	_Atomic(struct ownership_keyset *) set; /* NULL: every key is ours */
+	const char **sorted; /* of the static set, borrowed from the configuration */
+	uint32_t count;
+
+	/* etcd only */
+	struct rte_rcu_qsbr *rcu;
+	struct ownership_retired *retired;
+	struct ownership_build build;
+	struct etcd *etcd;
+	int epoll_fd, timer_fd;
+	struct layout_engine self;
+	char path[sizeof(LAYOUT_REGISTRY) + LAYOUT_ENGINE_MAX];
+
+	/* registration */
+	int64_t lease, registered_revision;
+	bool registered, registering;
+	_Atomic uint64_t lease_until_ns; /* steady */
+	char held_by[LAYOUT_INSTANCE_MAX];
+	bool held;
+	struct etcd_call *renewal;
+	uint64_t next_renewal_ns, renewal_sent_ns;
+
+	/* polling */
+	struct etcd_call *poll;
+	uint64_t next_poll_ns, last_good_ns, started_ns;
+	uint32_t poll_failures;
+	char trouble[ETCD_MESSAGE_MAX];
+	bool away_told;
+	struct layout_engine *engine; /* alive, sorted by id */
+	int64_t *engine_revision;
+	uint32_t engine_count;
+	uint64_t live; /* hash over their ids */
+
+	/* assignments */
+	struct assignments *table; /* NULL: no good answer yet */
+	int64_t revision;          /* up to which the table is true */
+	int64_t poll_revision;  /* the same when the poll went out: the store cannot be behind it */
+	uint64_t table_version; /* counts changes */
+	bool dirty;             /* the key set is behind the table */
+	bool published;         /* a set from etcd has reached the lcores */
+	struct assignments *incoming;
+	int64_t incoming_revision;
+	uint8_t incoming_last[LAYOUT_PATH_MAX]; /* the last path that came */
+	size_t incoming_last_len;
+	struct etcd_call *read;
+	uint64_t reads, next_read_ns;
+	struct etcd_call *watch;
+	bool watching;
+	uint32_t watch_failures;
+	uint64_t watch_started_ns, watch_failovers;
+	uint64_t bad_entries;
+	struct log_limit bad_limit, trouble_limit;
+
+	struct ownership_leader leader;
+
+	/* for ownership_key_at */
+	uint8_t (*listed)[EVENT_KEY_MAX + 1]; /* length, key */
+	uint32_t listed_count;
+	uint64_t listed_version;
+};
+
+/* ownership_publish.c: the key set's way to the lcores */
+int ownership_publish_init(struct ownership *o);
+/* begins a build when the set is behind and none is running; takes over one that is done */
+void ownership_publish_step(struct ownership *o, uint64_t now_ns);
+void ownership_publish_close(struct ownership *o);
+
+/* ownership_table.c: assignments as etcd tells them */
+void ownership_table_step(struct ownership *o, uint64_t now_ns, int64_t store_revision);
+void ownership_table_watch_check(struct ownership *o, uint64_t now_ns);
+void ownership_table_close(struct ownership *o);
+
+/* ownership_registry.c: our registration, and the others' */
+int ownership_registry_init(struct ownership *o, const char *instance, uint16_t http_port);
+void ownership_registry_take(struct ownership *o, const struct etcd_answer *a);
+void ownership_registry_step(struct ownership *o, uint64_t now_ns);
+void ownership_registry_revoke(struct ownership *o);
+const struct layout_engine *ownership_registry_find(const struct ownership *o, const char *id);
+
+/* ownership_leader.c */
+int ownership_leader_init(struct ownership *o);
+void ownership_leader_take(struct ownership *o, const struct etcd_answer *a);
+/* returns when it wants to be called again, steady ns; UINT64_MAX: at the next event */
+uint64_t ownership_leader_step(struct ownership *o, uint64_t now_ns);
+void ownership_leader_close(struct ownership *o);
+
+#endif
