@@ -181,11 +181,12 @@ void memlog_publish(struct memlog *m, uint64_t now_ns)
 
 	if (published == m->head)
 		return;
+	/* first: a writer that is quicker than we are would not find it until the next burst is durable */
+	if (mark - atomic_load_explicit(&m->marks_tail, memory_order_acquire) != MEMLOG_MARKS) {
+		m->marks[mark & (MEMLOG_MARKS - 1)] = (struct memlog_mark){m->head, now_ns};
+		atomic_store_explicit(&m->marks_head, mark + 1, memory_order_release);
+	}
 	atomic_store_explicit(&m->header->published, m->head, memory_order_release);
-	if (mark - atomic_load_explicit(&m->marks_tail, memory_order_acquire) == MEMLOG_MARKS)
-		return;
-	m->marks[mark & (MEMLOG_MARKS - 1)] = (struct memlog_mark){m->head, now_ns};
-	atomic_store_explicit(&m->marks_head, mark + 1, memory_order_release);
 }
 
 /* move the tail over padding: it is nobody's record */

@@ -29,10 +29,11 @@ def answer(s):
         out += part
 
 
-def test_forced_end_while_a_post_waits(make_engine, netns, faults):
+def test_forced_end_while_a_post_waits(make_engine, netns, faults, huge):
     """two signals while the disk fails: a POST that was appended gets its 504, the next start has the event"""
     environment, fault = faults
-    engine = make_engine(netns, {**HTTP_ONLY, "http": {"durable_timeout_ms": 60000}}, environment=environment).start()
+    engine = make_engine(netns, {**HTTP_ONLY, "http": {"durable_timeout_ms": 60000}},
+                         environment=environment, huge=huge).start()
     fault("fdatasync", True)
     waiting = post_and_wait(engine, netns, b"A", b"precious")
     wait_for(lambda: engine.stats()["persistence_queue_error_count"] > 0, 30, lambda: engine.stats())
