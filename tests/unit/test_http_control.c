@@ -647,6 +647,30 @@ START_TEST(idempotency_while_the_first_waits)
 }
 END_TEST
 
+START_TEST(what_no_worker_took_may_be_sent_again)
+{
+	int fd = connect_to();
+
+	config.http_durable_timeout_ms = 5000;
+	ingress_outcome = INGRESS_PENDING;
+	send_text(fd, "POST /events?key=BTC HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+	for (int i = 0; i < 1000 && submitted == 0; i++)
+		control_step(control, 1);
+	ck_assert_uint_eq(submitted, 1);
+	control_destroy(control);
+	control = NULL;
+	ssize_t n =
+	    recv(fd, answer, sizeof(answer) - 1, 0); /* the loop is gone: it is here or never */
+
+	ck_assert_int_gt(n, 0);
+	answer[n] = '\0';
+	ck_assert_int_eq(answer_status(), 503);
+	ck_assert_ptr_nonnull(strstr(answer, "STOPPING"));
+	ck_assert_ptr_nonnull(strstr(answer, "Retry-After"));
+	close(fd);
+}
+END_TEST
+
 START_TEST(keys_and_ownership)
 {
 	ck_assert_int_eq(ask("GET /keys/B%54C", "", ""), 200);
@@ -1287,6 +1311,7 @@ static Suite *suite(void)
 	tcase_add_test(t, idempotency);
 	tcase_add_test(t, idempotency_of_what_failed);
 	tcase_add_test(t, idempotency_while_the_first_waits);
+	tcase_add_test(t, what_no_worker_took_may_be_sent_again);
 	tcase_add_test(t, keys_and_ownership);
 	tcase_add_test(t, stats_hold_what_the_contract_names);
 	tcase_add_test(t, metrics_hold_what_the_contract_names);

@@ -370,8 +370,26 @@ void events_step(struct events *e, uint64_t now_ns)
 	settle_all(e, now_ns);
 }
 
+/* the workers have ended: what they did not take is not appended, and never will be */
+static void turn_away_pending(struct events *e)
+{
+	struct waiter *w, *next;
+
+	for (w = TAILQ_FIRST(&e->waiters); w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (w->post->state != INGRESS_PENDING)
+			continue;
+		answer_busy(w->request, "STOPPING", "this engine stopped before it took the event");
+		TAILQ_REMOVE(&e->waiters, w, link);
+		e->waiting--;
+		post_release(w->post);
+		free(w);
+	}
+}
+
 void events_give_up(struct events *e)
 {
 	poll_pending(e);
+	turn_away_pending(e);
 	settle_all(e, UINT64_MAX);
 }

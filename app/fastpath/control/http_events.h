@@ -25,7 +25,8 @@ uint32_t events_waiting(const struct events *e);
 void events_step(struct events *e, uint64_t now_ns);
 /* From now on new ones get 503; those that wait go on. */
 void events_drain(struct events *e);
-/* Answers all that wait as if their time were over. */
+/* The workers have ended. Answers all that wait: 503 to what was not appended, to the others as if their time were
+ * over. */
 void events_give_up(struct events *e);
 
 #endif
