@@ -133,7 +133,8 @@ static int start_eal(struct engine *e, char err[CONFIG_ERROR_MAX])
 
 	eal_file_prefix(&e->config, prefix, sizeof(prefix));
 	memory_reclaim(prefix);
-	memory_plan(&e->memory, &e->config, dataplane_memory(&e->config));
+	memory_plan(&e->memory, &e->config, dataplane_memory(&e->config),
+	            options_eal_given(&e->options, "--no-huge"));
 	if (e->memory.notice[0] != '\0')
 		log_warning("%s", e->memory.notice);
 	if ((ret = log_capture_eal()) < 0) {

@@ -137,7 +137,7 @@ static void plan_ordinary(struct memory_plan *m, size_t wanted)
 	snprintf(m->memlog_base, sizeof(m->memlog_base), "/dev/shm");
 }
 
-void memory_plan(struct memory_plan *m, const struct config *c, size_t eal_bytes)
+void memory_plan(struct memory_plan *m, const struct config *c, size_t eal_bytes, bool no_huge)
 {
 	size_t wanted = c->memory_mb * MIB + MEMLOG_HEADER_SIZE + HEAP_OVERHEAD;
 	struct best_mount best = {.free = 0};
@@ -148,7 +148,7 @@ void memory_plan(struct memory_plan *m, const struct config *c, size_t eal_bytes
 	size_t needed = best.page == 0 ? 0
 	                               : round_up(m->eal_bytes, best.page) +
 	                                     c->worker_lcore_count * round_up(wanted, best.page);
-	if (eal_option(c, "no-huge")) {
+	if (no_huge || eal_option(c, "no-huge")) {
 		snprintf(m->notice, sizeof(m->notice),
 		         "no-huge is set: ordinary pages, more TLB misses");
 	} else if (best.page == 0) {

@@ -27,8 +27,8 @@ struct memory_plan {
 
 /* Remove the hugepage files that a dead engine of this EAL file prefix left: their pages count as free then. */
 void memory_reclaim(const char *file_prefix);
-/* Decide before EAL. `eal_bytes`: see dataplane_memory(). */
-void memory_plan(struct memory_plan *m, const struct config *c, size_t eal_bytes);
+/* Decide before EAL. `eal_bytes`: see dataplane_memory(); `no_huge`: the command line says so. */
+void memory_plan(struct memory_plan *m, const struct config *c, size_t eal_bytes, bool no_huge);
 /* "2M", "1G" or "none" */
 const char *memory_huge_name(const struct memory_plan *m);
 

@@ -42,6 +42,14 @@ static int split(struct options *o, int *argc, char ***argv)
 	return 0;
 }
 
+bool options_eal_given(const struct options *o, const char *option)
+{
+	for (int i = 0; i < o->eal_argc; i++)
+		if (strcmp(o->eal_argv[i], option) == 0)
+			return true;
+	return false;
+}
+
 int options_parse(struct options *o, int argc, char **argv, char err[CONFIG_ERROR_MAX])
 {
 	int c;

@@ -24,6 +24,8 @@ struct options {
 
 /* Returns 0, or -EINVAL with one line in err. Pointers are borrowed from argv. */
 int options_parse(struct options *o, int argc, char **argv, char err[CONFIG_ERROR_MAX]);
+/* Whether the EAL options before "--" have this one, spelled just so. */
+bool options_eal_given(const struct options *o, const char *option);
 void options_help(void);
 
 #endif

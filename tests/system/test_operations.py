@@ -220,6 +220,19 @@ def test_figures_of_a_disk_behind_closed_doors(make_engine, netns, tmp_path):
     engine.stop()
 
 
+def test_no_huge_on_the_command_line(make_engine, netns, huge):
+    """fastpath --no-huge -- ...: memory is planned for it, though hugepages are free"""
+    if not huge:
+        pytest.skip("of interest only where there are hugepages")
+    engine = make_engine(netns, {"dataplane": {"enable": 0}, "port nic0": None, "feed ticks": None}, huge=True)
+    command = [program("fastpath"), "--no-huge", "--", "--config", engine.ini_path]
+    engine.command = lambda: netns.command(*command)
+    engine.start()
+    assert "hugepages none" in engine.log()
+    assert engine.memlogs()[0].startswith("/dev/shm/")
+    engine.stop()
+
+
 def test_signals(http_engine):
     """SIGINT and SIGHUP stop as SIGTERM does; SIGPIPE does not kill"""
     os.kill(http_engine.pid, signal.SIGPIPE)
