@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The one list of Debian packages, and their installation.
 #
-#   scripts/deps.sh [GROUP...]        install these groups: build run test lint (default: all)
+#   scripts/deps.sh [GROUP...]        install these groups: build run test kafka lint (default: all)
 #   scripts/deps.sh --list [GROUP...] print their packages
 #
 # Asks apt nothing when everything is there. FASTPATH_APT_STATUS=FILE: apt's progress goes there.
@@ -10,15 +10,18 @@ set -euo pipefail
 
 declare -A packages=(
 	[build]="build-essential pkgconf git ca-certificates libdpdk-dev dpdk-dev libmicrohttpd-dev
-		libjansson-dev libinih-dev libcap-ng-dev libpcap-dev libcurl4-openssl-dev"
+		libjansson-dev libinih-dev libcap-ng-dev libpcap-dev libcurl4-openssl-dev
+		librdkafka-dev"
 	# prometheus is here for promtool
 	[run]="dpdk iproute2 ethtool procps kmod curl jq prometheus"
 	[test]="check python3-pytest python3-pytest-xdist python3-pytest-timeout python3-scapy
 		etcd-server etcd-client python3-requests python3-psutil tcpdump strace e2fsprogs wrk"
+	# a real broker, from Maven Central, and a client to look at it
+	[kafka]="maven openjdk-17-jre-headless kcat openssl"
 	# clang with its runtime is what the fuzz targets are built with
 	[lint]="clang libclang-rt-14-dev clang-format cppcheck shellcheck codespell"
 )
-all=(build run test lint)
+all=(build run test kafka lint)
 
 fail() {
 	echo "deps: $*" >&2

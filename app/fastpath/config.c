@@ -214,8 +214,9 @@ int config_read_secret(struct config_parse *p, const char *file, const char *wha
 
 static int load(struct config_parse *p)
 {
-	static const char *const globals[] = {
-	    "engine", "eal", "dataplane", "ownership", "journal", "http", "health", "log", "etcd"};
+	static const char *const globals[] = {"engine",  "eal",  "dataplane", "ownership",
+	                                      "journal", "http", "health",    "log",
+	                                      "etcd",    "kafka"};
 
 	for (size_t i = 0; i < sizeof(globals) / sizeof(globals[0]); i++)
 		if (config_defaults(p, globals[i], p->c) < 0)

@@ -25,6 +25,7 @@
 #define CONFIG_LCORES_MAX    32
 #define CONFIG_ERROR_MAX     512
 #define CONFIG_WARNINGS_MAX  32
+#define CONFIG_TOPIC_MAX     237 /* Kafka's 249 less the longest of our suffixes */
 #define CONFIG_WARNING_MAX   256
 
 enum config_idle { CONFIG_IDLE_SPIN, CONFIG_IDLE_ADAPTIVE };
@@ -129,6 +130,17 @@ struct config {
 	double retain_gb; /* 0: keep everything */
 	enum journal_damage_policy damage;
 	enum config_store store;
+
+	/* [kafka] */
+	bool kafka;
+	char kafka_bootstrap[4096];
+	char kafka_topic[CONFIG_TOPIC_MAX + 1];
+	char kafka_config_file[PATH_MAX]; /* "" when none */
+	uint32_t kafka_partitions;        /* of the event topic, when it is made */
+	uint32_t kafka_replication; /* of all topics, when they are made; 0: the broker's default */
+	uint32_t kafka_transaction_events; /* most events of one transaction */
+	uint32_t kafka_drain_ms;           /* how long a stop waits for Kafka */
+	uint32_t kafka_accept_partitions;  /* 0, or a changed number of partitions that is meant */
 
 	/* [http] */
 	bool metrics;

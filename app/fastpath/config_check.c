@@ -299,10 +299,18 @@ static int check_health(struct config_parse *p)
 	return 0;
 }
 
+static int check_kafka(struct config_parse *p)
+{
+	if (!p->c->kafka || p->c->store != CONFIG_STORE_MEMORY)
+		return 0;
+	go_to(p, "kafka", "enable");
+	return config_fail(p, "1 needs a journal to read: set journal.store to disk");
+}
+
 int config_check(struct config_parse *p)
 {
 	if (check_ports(p) < 0 || check_feeds(p) < 0 || check_ownership(p) < 0 ||
-	    check_etcd(p) < 0 || check_token(p) < 0 || check_health(p) < 0)
+	    check_etcd(p) < 0 || check_token(p) < 0 || check_health(p) < 0 || check_kafka(p) < 0)
 		return p->rc;
 	return 0;
 }

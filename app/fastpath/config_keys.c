@@ -166,15 +166,6 @@ static int refuse_request(struct config_parse *p, const struct config_key_info *
 	return config_fail(p, "this version has no re-request client: remove %s", k->key);
 }
 
-static int parse_kafka(struct config_parse *p, const struct config_key_info *k, void *base,
-                       const char *value)
-{
-	(void)base;
-	if (strcmp(value, "1") == 0)
-		return config_fail(p, "this version has no Kafka bridge: set it to 0");
-	return strcmp(value, "0") == 0 ? 0 : bad(p, k, value);
-}
-
 static int parse_level(struct config_parse *p, const struct config_key_info *k, void *base,
                        const char *value)
 {
@@ -657,16 +648,25 @@ const struct config_key_info config_keys[] = {
 	{"log", "format", "LOG_FORMAT", "text", "Text, or a JSON object a line; on standard error.",
 	 CHOICE(config, log_format, "text|json")},
 
-	{"kafka", "enable", "KAFKA_BRIDGE_ENABLE", "0", "Not in this version: only 0 is taken.",
-	 .parse = parse_kafka, .allowed = "0|1"},
-	{"kafka", "bootstrap_servers", "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", "Unused without the bridge.",
-	 .parse = parse_string, .size = 4096, .allowed = "a comma-separated list of host:port",
-	 .flags = CONFIG_KEY_NO_FIELD},
-	{"kafka", "topic", "KAFKA_BRIDGE_TOPIC", "fast-path-events", "Unused without the bridge.",
-	 .parse = parse_topic, .size = 250, .allowed = "1 to 249 letters, digits, '.', '_' or '-'",
-	 .flags = CONFIG_KEY_NO_FIELD},
-	{"kafka", "config_file", "KAFKA_CONFIG_FILE", "", "Unused without the bridge.",
-	 .parse = parse_string, .size = PATH_MAX, .allowed = PATH_WORDS, .example = "/etc/fastpath/kafka.properties", .flags = CONFIG_KEY_NO_FIELD},
+	{"kafka", "enable", "KAFKA_BRIDGE_ENABLE", "0", "1 delivers the journal to Kafka, exactly once.", BOOL(kafka)},
+	{"kafka", "bootstrap_servers", "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", "Brokers to begin with.",
+	 STRING(config, kafka_bootstrap, "a comma-separated list of host:port")},
+	{"kafka", "topic", "KAFKA_BRIDGE_TOPIC", "fast-path-events",
+	 "Topic of the events; <topic>-cursors, <topic>-gaps and <topic>-dead-letter stand beside it.",
+	 .parse = parse_topic, IN(config, kafka_topic), .allowed = "1 to 237 letters, digits, '.', '_' or '-'"},
+	{"kafka", "config_file", "KAFKA_CONFIG_FILE", "", "librdkafka properties: TLS, SASL, tuning.",
+	 STRING(config, kafka_config_file, PATH_WORDS), .example = "/etc/fastpath/kafka.properties"},
+	{"kafka", "partitions", "", "8", "Partitions of the event topic when the bridge makes it.",
+	 NUMBER(config, kafka_partitions, parse_u64, 1, 100000)},
+	{"kafka", "replication", "", "0", "Replication factor of topics that the bridge makes; 0: the broker's default.",
+	 NUMBER(config, kafka_replication, parse_u64, 0, 1000)},
+	{"kafka", "transaction_events", "", "10000", "Most events of one transaction.",
+	 NUMBER(config, kafka_transaction_events, parse_u64, 1, 1000000)},
+	{"kafka", "drain_ms", "", "5000", "How long a stop waits for Kafka to take what is durable, ms.",
+	 NUMBER(config, kafka_drain_ms, parse_u64, 0, 25000)},
+	{"kafka", "accept_partitions", "", "0",
+	 "The event topic's new number of partitions, once it was changed on purpose; 0: none was.",
+	 NUMBER(config, kafka_accept_partitions, parse_u64, 0, 100000)},
 	{"etcd", "endpoints", "ETCD_ENDPOINTS", "http://127.0.0.1:2379",
 	 "etcd's client URLs, comma-separated; setting them makes ownership.mode etcd.",
 	 .parse = parse_etcd_endpoints, IN(config, etcd_endpoints),

@@ -16,6 +16,7 @@
 #include "config.h"
 #include "control/figures_source.h"
 #include "control/journal_thread.h"
+#include "control/kafka_bridge.h"
 #include "control/loop.h"
 #include "control/ownership.h"
 #include "control/telemetry.h"
@@ -23,6 +24,7 @@
 #include "eal.h"
 #include "http/server.h"
 #include "journal/recovery.h"
+#include "journal/spans.h"
 #include "lock.h"
 #include "log.h"
 #include "memory.h"
@@ -53,6 +55,7 @@ struct engine {
 	struct memlog memlog[CONFIG_LCORES_MAX];
 	struct dataplane dataplane;
 	struct journal_thread journal[CONFIG_LCORES_MAX];
+	struct kafka_bridge *kafka; /* NULL: off */
 	struct figures_source *figures;
 	struct control *control;
 	bool pdump;
@@ -86,7 +89,7 @@ static int check(struct engine *e, char err[CONFIG_ERROR_MAX])
 	    config_lcores(&e->config, e->lcore, &e->lcore_count, e->lcores, sizeof(e->lcores), err);
 	for (uint32_t i = 0; ret == 0 && e->config.enable && i < e->config.port_count; i++)
 		ret = lock_check_port(&e->config.port[i], err);
-	return ret;
+	return ret < 0 ? ret : kafka_bridge_check(&e->config, err);
 }
 
 static int take_locks(struct engine *e, char err[CONFIG_ERROR_MAX])
@@ -114,6 +117,9 @@ static int open_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
 	e->dir_open = true;
 	memory_memlog_dirs(dirs, paths);
 	ret = journal_recover(&e->dir, &options, &e->recovery, err);
+	if (ret == 0)
+		ret = journal_spans_begin(&e->dir, e->config.engine_id,
+		                          e->config.worker_lcore_count, &e->recovery, err);
 	if (ret == 0)
 		ret = journal_dir_begin(&e->dir, e->config.engine_id, e->config.worker_lcore_count,
 		                        err);
@@ -182,7 +188,15 @@ static int make_memlogs(struct engine *e, char err[CONFIG_ERROR_MAX])
 
 static int start_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
 {
+	/* before retention runs for the first time */
+	if (e->config.kafka) {
+		e->kafka = kafka_bridge_create(&e->config, &e->dir, err);
+		if (e->kafka == NULL)
+			return -EINVAL;
+	}
 	for (uint32_t i = 0; i < e->config.worker_lcore_count; i++) {
+		if (e->kafka != NULL)
+			e->journal[i].keep_from = kafka_bridge_keep_from(e->kafka);
 		int ret = journal_thread_start(&e->journal[i], &e->config, &e->dir, &e->memlog[i],
 		                               i, on_durable, e, err);
 		if (ret < 0)
@@ -220,6 +234,7 @@ static int start_control(struct engine *e, char err[CONFIG_ERROR_MAX])
 	    .memlogs = e->memlog,
 	    .dir = &e->dir,
 	    .ownership = e->ownership,
+	    .kafka = e->kafka,
 	    .huge_pages = memory_huge_name(&e->memory),
 	    .start_ns = clock_realtime_ns(),
 	};
@@ -287,7 +302,10 @@ static int boot(struct engine *e, char err[CONFIG_ERROR_MAX])
 	start_telemetry(e);
 	if ((ret = dataplane_start(&e->dataplane, err)) < 0)
 		return ret;
-	return drop_privileges(e, err);
+	if ((ret = drop_privileges(e, err)) < 0)
+		return ret;
+	/* librdkafka's threads take no signal, so they must never have had capabilities */
+	return e->kafka != NULL ? kafka_bridge_start(e->kafka, e->journal, err) : 0;
 }
 
 static void log_ready(const struct engine *e)
@@ -315,6 +333,11 @@ static bool all_written(struct engine *e)
 		if (!atomic_load_explicit(&e->journal[i].done, memory_order_acquire))
 			return false;
 	return true;
+}
+
+static bool kafka_ended(struct engine *e)
+{
+	return kafka_bridge_done(e->kafka);
 }
 
 static bool rings_empty(struct engine *e)
@@ -373,6 +396,11 @@ static bool drain(struct engine *e)
 		journal_thread_finish(&e->journal[i]);
 	clean = clean && wait_until(e, all_written, "the disk");
 	clean = clean && wait_until(e, no_requests, "HTTP requests");
+	/* what Kafka does not get now it gets after the next start */
+	if (clean && e->kafka != NULL) {
+		kafka_bridge_drain(e->kafka);
+		wait_until(e, kafka_ended, "Kafka");
+	}
 	figures_set_draining(e->figures);
 	log_totals(e);
 	return clean;
@@ -384,6 +412,8 @@ static bool unwind(struct engine *e, bool clean)
 	char prefix[128];
 
 	dataplane_stop(&e->dataplane);
+	/* it reads what the journal's threads say */
+	kafka_bridge_end(e->kafka);
 	/* the threads first, because they wake the control loop; what they wrote last, because its last answers
 	 * say what is durable */
 	for (uint32_t i = 0; i < CONFIG_LCORES_MAX; i++)
@@ -396,6 +426,7 @@ static bool unwind(struct engine *e, bool clean)
 		if (journal_thread_close(&e->journal[i]) < 0)
 			clean = false;
 	figures_destroy(e->figures);
+	kafka_bridge_destroy(e->kafka);
 	if (e->eal)
 		dataplane_destroy(&e->dataplane);
 	ownership_destroy(e->ownership);

@@ -130,7 +130,7 @@ def test_check_config_and_start_say_the_same(starter, text, line):
 
 
 VARIABLES = {
-    "KAFKA_BRIDGE_ENABLE": ("1", "KAFKA_BRIDGE_ENABLE: this version has no Kafka bridge: set it to 0"),
+    "KAFKA_BRIDGE_ENABLE": ("2", "KAFKA_BRIDGE_ENABLE: 2 is not 0 or 1"),
     "ETCD_ENDPOINTS": ("localhost", "ETCD_ENDPOINTS: localhost is not an endpoint such as http://127.0.0.1:2379"),
     "FAST_PATH_ENABLE": ("2", "FAST_PATH_ENABLE: 2 is not 0 or 1"),
     "FAST_PATH_ENABLED": ("1", "FAST_PATH_ENABLED: unknown variable; there are FAST_PATH_CONFIG, FAST_PATH_ENABLE "

@@ -226,10 +226,15 @@ static const struct {
      "f.ini:4: etcd.password_file: /nowhere: No such file or directory"},
     {"[etcd]\npoll_ms = 1\n",
      "f.ini:2: etcd.poll_ms: 1 is not a whole number between 10 and 3600000"},
-    {"[kafka]\nenable = 1\n",
-     "f.ini:2: kafka.enable: this version has no Kafka bridge: set it to 0"},
+    {"[kafka]\nenable = 1\n[journal]\nstore = memory\n",
+     "f.ini:2: kafka.enable: 1 needs a journal to read: set journal.store to disk"},
+    {"[kafka]\nenable = 2\n", "f.ini:2: kafka.enable: 2 is not 0 or 1"},
+    {"[kafka]\npartitions = 0\n",
+     "f.ini:2: kafka.partitions: 0 is not a whole number between 1 and 100000"},
+    {"[kafka]\ndrain_ms = 30000\n",
+     "f.ini:2: kafka.drain_ms: 30000 is not a whole number between 0 and 25000"},
     {"[kafka]\ntopic = a b\n",
-     "f.ini:2: kafka.topic: a b is not 1 to 249 letters, digits, '.', '_' or '-'"},
+     "f.ini:2: kafka.topic: a b is not 1 to 237 letters, digits, '.', '_' or '-'"},
     /* between keys */
     {"[dataplane]\nenable = 1\n", "f.ini:2: dataplane.enable: 1 needs a port: add a [port NAME] "
                                   "section to the configuration file"},
@@ -256,11 +261,9 @@ static const struct {
     {"FAST_PATH_METRIC=", "",
      "FAST_PATH_METRIC: unknown variable; there are FAST_PATH_CONFIG, FAST_PATH_ENABLE and "
      "FAST_PATH_METRICS"},
-    {"KAFKA_BRIDGE_ENABLE=1", "",
-     "KAFKA_BRIDGE_ENABLE: this version has no Kafka bridge: set it to 0"},
     {"KAFKA_BRIDGE_ENABLE=2", "", "KAFKA_BRIDGE_ENABLE: 2 is not 0 or 1"},
     {"KAFKA_BRIDGE_TOPIC=a b", "",
-     "KAFKA_BRIDGE_TOPIC: a b is not 1 to 249 letters, digits, '.', '_' or '-'"},
+     "KAFKA_BRIDGE_TOPIC: a b is not 1 to 237 letters, digits, '.', '_' or '-'"},
     {"ETCD_ENDPOINTS=etcd:2379", "",
      "ETCD_ENDPOINTS: etcd:2379 is not an endpoint such as http://127.0.0.1:2379"},
     {"ENGINE_POLL_MS=never", "",
@@ -359,12 +362,23 @@ START_TEST(every_key_reaches_its_field)
 	    "disk_free_degraded_mb = 7\n"
 	    "[log]\nlevel = debug\nformat = json\n"
 	    "[kafka]\nenable = 0\nbootstrap_servers = k:9092\ntopic = t\nconfig_file = /k\n"
+	    "partitions = 12\nreplication = 3\ntransaction_events = 7\ndrain_ms = 9\n"
+	    "accept_partitions = 16\n"
 	    "[etcd]\nendpoints = http://a:1,https://[::1]:2\npoll_ms = 10\nca_file = /ca\n"
 	    "cert_file = /cert\nkey_file = /key\nuser = u\npassword_file = /unread";
 	char text_address[INET6_ADDRSTRLEN];
 
 	must_load(text, NULL);
 	ck_assert_str_eq(c.engine_id, "e-2.x");
+	ck_assert(!c.kafka);
+	ck_assert_str_eq(c.kafka_bootstrap, "k:9092");
+	ck_assert_str_eq(c.kafka_topic, "t");
+	ck_assert_str_eq(c.kafka_config_file, "/k");
+	ck_assert_uint_eq(c.kafka_partitions, 12);
+	ck_assert_uint_eq(c.kafka_replication, 3);
+	ck_assert_uint_eq(c.kafka_transaction_events, 7);
+	ck_assert_uint_eq(c.kafka_drain_ms, 9);
+	ck_assert_uint_eq(c.kafka_accept_partitions, 16);
 	ck_assert_str_eq(c.lcores, "0@0,1@1");
 	ck_assert_int_eq(c.ownership, CONFIG_OWNERSHIP_STATIC);
 	ck_assert_int_eq(c.assign, CONFIG_ASSIGN_MANUAL);
@@ -453,7 +467,7 @@ START_TEST(variables_go_over_the_file)
 	                    "JOURNAL_DIR=",
 	                    "HTTP_LISTEN=0.0.0.0:1",
 	                    "PATH=/bin",
-	                    "KAFKA_BRIDGE_ENABLE=0",
+	                    "KAFKA_BRIDGE_ENABLE=1",
 	                    "KAFKA_BOOTSTRAP_SERVERS=k:9092",
 	                    "ENGINE_POLL_MS=500",
 	                    "FAST_PATH_METRICS=1",
@@ -468,6 +482,9 @@ START_TEST(variables_go_over_the_file)
 	ck_assert_int_eq(c.log_level, CONFIG_LOG_ERROR);
 	ck_assert_str_eq(c.journal_dir, "/j");
 	ck_assert(c.metrics);
+	ck_assert(c.kafka);
+	ck_assert_str_eq(c.kafka_bootstrap, "k:9092");
+	ck_assert_uint_eq(c.kafka_transaction_events, 10000);
 	ck_assert_str_eq(c.http_listen, "0.0.0.0:1");
 	ck_assert_uint_eq(c.warning_count, 0);
 	config_free(&c);

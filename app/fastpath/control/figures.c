@@ -355,6 +355,7 @@ static void gather(struct figures_source *s, uint64_t now_ns)
 	gather_latencies(s, f);
 	gather_windows(s, f);
 	gather_disk(s, f);
+	kafka_bridge_figures(s->in.kafka, now_ns, &f->kafka);
 	f->recovered = true; /* main recovers before anyone can ask */
 	f->ports_up = s->ready;
 	f->ownership_known = ownership_known(s->in.ownership);

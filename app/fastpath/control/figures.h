@@ -67,6 +67,57 @@ struct pool_figures {
 	uint32_t size, used;
 };
 
+enum kafka_state {
+	KAFKA_OFF,        /* kafka.enable is 0 */
+	KAFKA_CONNECTING, /* a producer is being made, cursors are being read */
+	KAFKA_RUNNING,
+	KAFKA_AWAY_STATE,    /* no broker answers; goes on by itself */
+	KAFKA_PAUSED,        /* a topic is missing, or we may not; goes on when it is mended */
+	KAFKA_FENCED_STATE,  /* another instance holds the engine id */
+	KAFKA_STOPPED_STATE, /* must not go on: the reason says why */
+	KAFKA_ENDED,         /* the engine stops */
+};
+
+static inline const char *kafka_state_name(enum kafka_state s)
+{
+	static const char *const name[] = {
+	    [KAFKA_OFF] = "off",
+	    [KAFKA_CONNECTING] = "connecting",
+	    [KAFKA_RUNNING] = "running",
+	    [KAFKA_AWAY_STATE] = "away",
+	    [KAFKA_PAUSED] = "paused",
+	    [KAFKA_FENCED_STATE] = "fenced",
+	    [KAFKA_STOPPED_STATE] = "stopped",
+	    [KAFKA_ENDED] = "ended",
+	};
+
+	return name[s];
+}
+
+#define KAFKA_BROKERS_MAX 16
+#define KAFKA_REASON_MAX  256
+
+struct kafka_broker_figures {
+	char name[64];
+	bool up;
+	uint64_t rtt_us, rtt_p99_us;
+	uint64_t requests, retries, errors;
+};
+
+struct kafka_figures {
+	enum kafka_state state;
+	uint64_t state_since_ns; /* since the epoch */
+	char reason[KAFKA_REASON_MAX];
+	uint64_t sent;   /* events in committed transactions, by this process */
+	uint64_t errors; /* transactions and deliveries that failed */
+	uint64_t transactions, aborted, rebuilds;
+	uint64_t dead_letters, gaps;
+	uint64_t lag; /* durable records that Kafka has not */
+	double lag_s; /* age of the oldest of them */
+	uint32_t broker_count;
+	struct kafka_broker_figures broker[KAFKA_BROKERS_MAX];
+};
+
 enum figures_latency {
 	LATENCY_PUBLISH, /* RX burst to ring */
 	LATENCY_PROCESS, /* RX burst to appended in the memlog */
@@ -102,6 +153,7 @@ struct figures {
 	struct shard_figures shard[CONFIG_LCORES_MAX];
 	struct pool_figures pool[CONFIG_PORTS_MAX + 1];
 	struct latency_figures latency[LATENCY_COUNT];
+	struct kafka_figures kafka;
 };
 
 /* what the engine knows of one key */

@@ -5,6 +5,7 @@
 
 #include "control/figures.h"
 #include "control/journal_thread.h"
+#include "control/kafka_bridge.h"
 #include "control/ownership.h"
 #include "dataplane/dataplane.h"
 #include "journal/directory.h"
@@ -16,6 +17,7 @@ struct figures_inputs {
 	struct memlog *memlogs;         /* one a worker */
 	const struct journal_dir *dir;
 	const struct ownership *ownership;
+	struct kafka_bridge *kafka; /* NULL: off */
 	const char *huge_pages;
 	uint64_t start_ns;
 };

@@ -9,6 +9,11 @@
 
 #define SECOND UINT64_C(1000000000)
 
+#define KAFKA_PATIENCE_S      5    /* to connect */
+#define KAFKA_BACKLOG_SHARE   0.8  /* of retain_gb: from here on a backlog is worth a word */
+#define KAFKA_BACKLOG_RECORDS 1e5  /* what a healthy bridge may be behind */
+#define KAFKA_DISK_SHARE      0.25 /* of the disk, free */
+
 static void __attribute__((format(printf, 4, 5)))
 blame(struct health *h, enum health_part part, enum health_status status, const char *format, ...)
 {
@@ -170,6 +175,69 @@ static void judge_etcd(struct health *h, const struct ownership_figures *o)
 		blame(h, HEALTH_ETCD, HEALTH_DEGRADED, "this engine is not registered in etcd yet");
 }
 
+static bool no_broker(const struct kafka_figures *k)
+{
+	for (uint32_t i = 0; i < k->broker_count; i++)
+		if (k->broker[i].up)
+			return false;
+	return k->broker_count > 0;
+}
+
+static void judge_bridge(struct health *h, const struct figures *f)
+{
+	const struct kafka_figures *k = &f->kafka;
+
+	switch (k->state) {
+	case KAFKA_OFF:
+	case KAFKA_ENDED:
+		return;
+	case KAFKA_CONNECTING:
+		if (f->now_ns > k->state_since_ns + KAFKA_PATIENCE_S * SECOND)
+			blame(h, HEALTH_KAFKA, HEALTH_DEGRADED,
+			      "the Kafka bridge does not deliver yet: %s", k->reason);
+		return;
+	case KAFKA_RUNNING:
+		if (no_broker(k))
+			blame(h, HEALTH_KAFKA, HEALTH_DEGRADED, "no Kafka broker is connected");
+		return;
+	case KAFKA_AWAY_STATE:
+		blame(h, HEALTH_KAFKA, HEALTH_DEGRADED, "Kafka is away: %s", k->reason);
+		return;
+	case KAFKA_PAUSED:
+		blame(h, HEALTH_KAFKA, HEALTH_UNHEALTHY, "the Kafka bridge is paused: %s",
+		      k->reason);
+		return;
+	case KAFKA_FENCED_STATE:
+	case KAFKA_STOPPED_STATE:
+		blame(h, HEALTH_KAFKA, HEALTH_UNHEALTHY, "the Kafka bridge has stopped: %s",
+		      k->reason);
+		return;
+	}
+}
+
+/* what Kafka has not is kept, beyond retain_gb if need be: warn while there is room */
+static void judge_backlog(struct health *h, const struct figures *f, const struct config *c)
+{
+	double bytes = 0, limit = c->retain_gb * 1e9;
+	double room = (double)f->disk_free_bytes, size = (double)f->disk_size_bytes;
+
+	if (f->kafka.state == KAFKA_OFF || f->kafka.lag == 0)
+		return;
+	for (uint32_t i = 0; i < f->shard_count; i++)
+		bytes += (double)f->shard[i].bytes;
+	if (limit > 0 && bytes > limit * KAFKA_BACKLOG_SHARE &&
+	    (double)f->kafka.lag > KAFKA_BACKLOG_RECORDS)
+		blame(h, HEALTH_KAFKA, HEALTH_DEGRADED,
+		      "the journal holds %.1f GB with %" PRIu64
+		      " records that Kafka has not: they are kept beyond retain_gb = %g",
+		      bytes / 1e9, f->kafka.lag, c->retain_gb);
+	else if (size > 0 && room < size * KAFKA_DISK_SHARE && f->kafka.state != KAFKA_RUNNING)
+		blame(h, HEALTH_KAFKA, HEALTH_DEGRADED,
+		      "%.1f GB are free for the %" PRIu64
+		      " records that Kafka has not, and their number grows",
+		      room / 1e9, f->kafka.lag);
+}
+
 void health_judge(struct health *h, const struct figures *f, const struct config *c)
 {
 	h->status = HEALTH_HEALTHY;
@@ -185,6 +253,8 @@ void health_judge(struct health *h, const struct figures *f, const struct config
 	judge_disk(h, f, c);
 	judge_feeds(h, f, c);
 	judge_etcd(h, &f->ownership);
+	judge_bridge(h, f);
+	judge_backlog(h, f, c);
 }
 
 bool health_live(const struct figures *f)
@@ -213,6 +283,7 @@ const char *health_part_name(enum health_part p)
 	    [HEALTH_ENGINE] = "engine",   [HEALTH_LCORES] = "lcores",   [HEALTH_PORTS] = "ports",
 	    [HEALTH_FEEDS] = "feeds",     [HEALTH_LATENCY] = "latency", [HEALTH_DROPS] = "drops",
 	    [HEALTH_JOURNAL] = "journal", [HEALTH_DISK] = "disk",       [HEALTH_ETCD] = "etcd",
+	    [HEALTH_KAFKA] = "kafka",
 	};
 
 	return name[p];

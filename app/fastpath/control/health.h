@@ -24,6 +24,7 @@ enum health_part {
 	HEALTH_JOURNAL, /* write errors */
 	HEALTH_DISK,    /* free space */
 	HEALTH_ETCD,    /* it answers, and we are registered */
+	HEALTH_KAFKA,   /* the bridge delivers, and keeps up */
 	HEALTH_PARTS
 };
 

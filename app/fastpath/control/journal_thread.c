@@ -56,7 +56,7 @@ static void retain(struct journal_thread *t)
 	int ret;
 
 	for (uint32_t i = 0; i < JOURNAL_SHARDS_MAX; i++)
-		keep_from[i] = UINT64_MAX;
+		keep_from[i] = t->keep_from != NULL ? atomic_load(&t->keep_from[i]) : UINT64_MAX;
 	ret = journal_retain(t->dir, t->retain_bytes, keep_from);
 	if (ret > 0)
 		log_info("journal: removed %d old segment files (retain_gb)", ret);

@@ -24,6 +24,8 @@ struct journal_thread {
 	/* retention; only shard 0's thread does it */
 	struct journal_dir *dir;
 	uint64_t retain_bytes; /* 0: keep everything */
+	/* by shard, the first record that somebody still needs; set before the start, NULL: nobody */
+	const _Atomic uint64_t *keep_from;
 };
 
 /* memlog's first record has sequence number memlog->next_seq. Returns 0 or -errno with err set. */

@@ -353,6 +353,80 @@ static void put_shards(page *p, const struct figures *f)
 	}
 }
 
+enum {
+	BROKER_UP,
+	BROKER_RTT,
+	BROKER_RTT_P99,
+	BROKER_REQUESTS,
+	BROKER_RETRIES,
+	BROKER_ERRORS,
+	BROKER_FAMILIES
+};
+
+static double broker_value(const struct kafka_broker_figures *b, int family)
+{
+	const double value[BROKER_FAMILIES] = {
+	    [BROKER_UP] = b->up,
+	    [BROKER_RTT] = (double)b->rtt_us / 1e6,
+	    [BROKER_RTT_P99] = (double)b->rtt_p99_us / 1e6,
+	    [BROKER_REQUESTS] = (double)b->requests,
+	    [BROKER_RETRIES] = (double)b->retries,
+	    [BROKER_ERRORS] = (double)b->errors,
+	};
+
+	return value[family];
+}
+
+static void put_brokers(page *p, const struct kafka_figures *k)
+{
+	static const struct {
+		const char *name, *type, *help;
+	} family[BROKER_FAMILIES] = {
+	    [BROKER_UP] = {"kafka_bridge_broker_up", "gauge", "1: connected."},
+	    [BROKER_RTT] = {"kafka_bridge_broker_rtt_seconds", "gauge",
+	                    "Average round trip of the last second."},
+	    [BROKER_RTT_P99] = {"kafka_bridge_broker_rtt_p99_seconds", "gauge",
+	                        "99th percentile of the round trip."},
+	    [BROKER_REQUESTS] = {"kafka_bridge_broker_requests_total", "counter", "Requests sent."},
+	    [BROKER_RETRIES] = {"kafka_bridge_broker_retries_total", "counter",
+	                        "Requests sent again."},
+	    [BROKER_ERRORS] = {"kafka_bridge_broker_errors_total", "counter",
+	                       "Failed sends, failed receives and timeouts."},
+	};
+
+	for (int i = 0; i < BROKER_FAMILIES && k->broker_count > 0; i++) {
+		prometheus_family(p, family[i].name, family[i].type, family[i].help);
+		for (uint32_t b = 0; b < k->broker_count; b++)
+			prometheus_double(p, family[i].name, broker_value(&k->broker[b], i),
+			                  PROMETHEUS_LABELS({"broker", k->broker[b].name}));
+	}
+}
+
+static void put_kafka(page *p, const struct kafka_figures *k)
+{
+	one_u64(p, "kafka_bridge_lag", "gauge", "Durable records that Kafka has not.", k->lag);
+	one_double(p, "kafka_bridge_lag_seconds", "gauge",
+	           "Age of the oldest record that Kafka has not.", k->lag_s);
+	prometheus_family(p, "kafka_bridge_state", "gauge", "1: the bridge is in this state.");
+	for (int s = KAFKA_OFF; s <= KAFKA_ENDED; s++)
+		prometheus_u64(p, "kafka_bridge_state", (int)k->state == s,
+		               PROMETHEUS_LABELS({"state", kafka_state_name(s)}));
+	one_u64(p, "kafka_bridge_events_total", "counter", "Events in committed transactions.",
+	        k->sent);
+	one_u64(p, "kafka_bridge_errors_total", "counter",
+	        "Transactions that were aborted and producers that were lost.", k->errors);
+	one_u64(p, "kafka_bridge_transactions_total", "counter", "Committed transactions.",
+	        k->transactions);
+	one_u64(p, "kafka_bridge_transactions_aborted_total", "counter", "Aborted transactions.",
+	        k->aborted);
+	one_u64(p, "kafka_bridge_producer_rebuilds_total", "counter",
+	        "Producers that had to be made anew.", k->rebuilds);
+	one_u64(p, "kafka_bridge_dead_letters_total", "counter", "Records that Kafka did not take.",
+	        k->dead_letters);
+	one_u64(p, "kafka_bridge_gaps_total", "counter", "Gap records sent.", k->gaps);
+	put_brokers(p, k);
+}
+
 static void put_pools(page *p, const struct figures *f)
 {
 	if (f->pool_count == 0)
@@ -467,6 +541,7 @@ char *metrics_page(const struct figures *f, const struct health *h, const struct
 	put_feeds(&text, f);
 	put_shards(&text, f);
 	put_pools(&text, f);
+	put_kafka(&text, &f->kafka);
 	put_engine(&text, f, h);
 	put_ownership(&text, &f->ownership);
 	put_http(&text, http);

@@ -190,6 +190,25 @@ static void set_ownership(json_t *o, const struct ownership_figures *own)
 	set_u64(o, own->rejected, "etcd_rejected_answers_total");
 }
 
+static void set_kafka(json_t *o, const struct kafka_figures *k)
+{
+	set_text(o, "kafka_bridge_state", kafka_state_name(k->state));
+	set_text(o, "kafka_bridge_reason", k->reason);
+	set_u64(o, k->sent, "kafka_bridge_send_count");
+	set_u64(o, k->errors, "kafka_bridge_send_error_count");
+	set_u64(o, k->lag, "kafka_bridge_lag");
+	set_real(o, "kafka_bridge_lag_seconds", k->lag_s);
+	set_u64(o, k->transactions, "kafka_bridge_transactions_total");
+	set_u64(o, k->aborted, "kafka_bridge_transactions_aborted_total");
+	set_u64(o, k->rebuilds, "kafka_bridge_producer_rebuilds_total");
+	set_u64(o, k->dead_letters, "kafka_bridge_dead_letters_total");
+	set_u64(o, k->gaps, "kafka_bridge_gaps_total");
+	for (uint32_t i = 0; i < k->broker_count; i++) {
+		set_u64(o, k->broker[i].up, "kafka_broker_%s_up", k->broker[i].name);
+		set_u64(o, k->broker[i].rtt_us, "kafka_broker_%s_rtt_us", k->broker[i].name);
+	}
+}
+
 static void set_machine(json_t *o, const struct figures *f)
 {
 	struct process_figures p;
@@ -237,6 +256,7 @@ json_t *stats_json(const struct figures *f, const struct health *h, const struct
 	set_shards(o, f);
 	set_places(o, f);
 	set_ownership(o, &f->ownership);
+	set_kafka(o, &f->kafka);
 	set_machine(o, f);
 	set_http(o, http);
 	return o;

@@ -210,6 +210,26 @@ static int shard(const char *cmd, const char *params, struct rte_tel_data *d)
 	return ret;
 }
 
+static int kafka(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	(void)cmd;
+	(void)params;
+	rte_tel_data_start_dict(d);
+	pthread_mutex_lock(&lock);
+	rte_tel_data_add_dict_string(d, "state", kafka_state_name(copy->kafka.state));
+	add_u64(d, "sent", copy->kafka.sent);
+	add_u64(d, "errors", copy->kafka.errors);
+	add_u64(d, "lag", copy->kafka.lag);
+	add_u64(d, "lag_ms", (uint64_t)(copy->kafka.lag_s * 1000));
+	add_u64(d, "transactions", copy->kafka.transactions);
+	add_u64(d, "aborted", copy->kafka.aborted);
+	add_u64(d, "rebuilds", copy->kafka.rebuilds);
+	add_u64(d, "dead_letters", copy->kafka.dead_letters);
+	add_u64(d, "gaps", copy->kafka.gaps);
+	pthread_mutex_unlock(&lock);
+	return 0;
+}
+
 int telemetry_init(void)
 {
 	static const struct {
@@ -225,6 +245,7 @@ int telemetry_init(void)
 	    {"/fastpath/port", port, "Frames by their fate. Parameter: port number"},
 	    {"/fastpath/shards", shards, "Numbers of the shards. No parameters"},
 	    {"/fastpath/shard", shard, "Journal of a worker. Parameter: shard number"},
+	    {"/fastpath/kafka", kafka, "The Kafka bridge. No parameters"},
 	};
 
 	copy = calloc(1, sizeof(*copy));
