@@ -82,7 +82,7 @@ UNIT_EXTRA_test_clock := app/fastpath/clock.c
 UNIT_EXTRA_test_dataplane := app/fastpath/clock.c $(addprefix app/fastpath/dataplane/,worker.c ingress.c keytable.c)
 UNIT_EXTRA_test_http_control := app/fastpath/clock.c app/fastpath/log.c $(addprefix app/fastpath/control/,loop.c http_routes.c http_events.c \
                                 http_answer.c idempotency.c stats.c metrics_page.c process.c health.c)
-UNIT_EXTRA_test_rx := app/fastpath/clock.c app/fastpath/dataplane/rx.c app/fastpath/control/ownership.c
+UNIT_EXTRA_test_rx := app/fastpath/clock.c app/fastpath/dataplane/rx.c
 UNIT_EXTRA_test_health := app/fastpath/control/health.c
 UNIT_EXTRA_test_http_idempotency := app/fastpath/control/idempotency.c
 UNIT_EXTRA_test_http_process := app/fastpath/control/process.c

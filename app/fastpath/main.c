@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The appliance: this file reads as the boot order, and its unwinding in reverse. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,6 @@
 #include "control/telemetry.h"
 #include "dataplane/dataplane.h"
 #include "eal.h"
-#include "http/server.h"
 #include "journal/recovery.h"
 #include "journal/spans.h"
 #include "lock.h"
@@ -33,6 +33,7 @@
 
 #define EXIT_REFUSED      2
 #define DRAIN_STEP_MS     5
+#define RECOVERY_STEP_MS  2
 #define DRAIN_DEADLINE_NS (30 * CLOCK_NS_PER_S)
 
 struct engine {
@@ -106,15 +107,20 @@ static int take_locks(struct engine *e, char err[CONFIG_ERROR_MAX])
 
 static int open_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
 {
+	int ret = journal_dir_open(&e->dir, e->config.journal_dir, JOURNAL_MAKE, err);
+
+	e->dir_open = ret == 0;
+	return ret;
+}
+
+static int recover(struct engine *e, char err[CONFIG_ERROR_MAX])
+{
 	char paths[MEMORY_DIRS_MAX][PATH_MAX];
 	const char *dirs[MEMORY_DIRS_MAX + 1];
 	struct journal_recovery_options options = {
 	    .memlog_dirs = dirs, .policy = e->config.damage, .log = on_recovery};
-	int ret = journal_dir_open(&e->dir, e->config.journal_dir, JOURNAL_MAKE, err);
+	int ret;
 
-	if (ret < 0)
-		return ret;
-	e->dir_open = true;
 	memory_memlog_dirs(dirs, paths);
 	ret = journal_recover(&e->dir, &options, &e->recovery, err);
 	if (ret == 0)
@@ -125,11 +131,54 @@ static int open_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
 		                        err);
 	for (uint32_t i = 0; ret == 0 && i < e->config.feed_count; i++) {
 		int id = journal_dir_feed_id(&e->dir, e->config.feed[i].name, err);
+
 		if (id < 0)
 			return id;
 		e->feed_id[i] = (uint16_t)id;
 	}
 	return ret;
+}
+
+struct recovery_thread {
+	struct engine *engine;
+	char *err;
+	int ret;
+	_Atomic bool done;
+};
+
+static void *recovery_main(void *arg)
+{
+	struct recovery_thread *t = arg;
+
+	t->ret = recover(t->engine, t->err);
+	atomic_store_explicit(&t->done, true, memory_order_release);
+	return NULL;
+}
+
+/* the control loop goes on turning: probes are answered however long it takes */
+static int recover_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
+{
+	struct recovery_thread t = {.engine = e, .err = err};
+	bool stop = false;
+	pthread_t thread;
+	int ret = pthread_create(&thread, NULL, recovery_main, &t);
+
+	if (ret != 0) {
+		snprintf(err, CONFIG_ERROR_MAX, "recovery thread: %s", strerror(ret));
+		return -ret;
+	}
+	while (!atomic_load_explicit(&t.done, memory_order_acquire)) {
+		enum control_end end = control_step(e->control, RECOVERY_STEP_MS);
+
+		if (end == CONTROL_FORCED)
+			_exit(EXIT_FAILURE); /* recovery may be cut off anywhere */
+		stop |= end == CONTROL_SIGNAL;
+	}
+	pthread_join(thread, NULL);
+	if (t.ret < 0 || !stop)
+		return t.ret;
+	snprintf(err, CONFIG_ERROR_MAX, "stopped by a signal while it was starting");
+	return -EINTR;
 }
 
 static int start_eal(struct engine *e, char err[CONFIG_ERROR_MAX])
@@ -233,9 +282,6 @@ static int start_control(struct engine *e, char err[CONFIG_ERROR_MAX])
 	    .journal = e->journal,
 	    .memlogs = e->memlog,
 	    .dir = &e->dir,
-	    .ownership = e->ownership,
-	    .kafka = e->kafka,
-	    .huge_pages = memory_huge_name(&e->memory),
 	    .start_ns = clock_realtime_ns(),
 	};
 	char warning[CONFIG_ERROR_MAX];
@@ -250,11 +296,15 @@ static int start_control(struct engine *e, char err[CONFIG_ERROR_MAX])
 	if (warning[0] != '\0')
 		log_warning("%s", warning);
 	e->listen_fd = -1;
-	control =
-	    control_create(&e->config, e->figures, e->dataplane.ingress, e->ownership, fd, err);
+	control = control_create(&e->config, e->figures, fd, err);
 	__atomic_store_n(&e->control, control, __ATOMIC_RELEASE);
-	if (control == NULL)
-		return -EIO;
+	return control != NULL ? 0 : -EIO;
+}
+
+static int attach_control(struct engine *e, char err[CONFIG_ERROR_MAX])
+{
+	figures_attach(e->figures, e->ownership, e->kafka, memory_huge_name(&e->memory));
+	control_attach(e->control, e->dataplane.ingress, e->ownership);
 	return follow_ownership(e, err);
 }
 
@@ -286,10 +336,11 @@ static int boot(struct engine *e, char err[CONFIG_ERROR_MAX])
 {
 	int ret;
 
-	if ((ret = take_locks(e, err)) < 0 || (ret = open_journal(e, err)) < 0)
+	if ((ret = take_locks(e, err)) < 0 || (ret = open_journal(e, err)) < 0 ||
+	    (ret = start_control(e, err)) < 0 || (ret = recover_journal(e, err)) < 0)
 		return ret;
 	e->ownership =
-	    ownership_create(&e->config, e->dir.uuid_text, http_listen_port(e->listen_fd), err);
+	    ownership_create(&e->config, e->dir.uuid_text, control_port(e->control), err);
 	if (e->ownership == NULL)
 		return -ENOMEM;
 	if ((ret = ownership_register(e->ownership, err)) < 0 || (ret = start_eal(e, err)) < 0 ||
@@ -297,7 +348,7 @@ static int boot(struct engine *e, char err[CONFIG_ERROR_MAX])
 		return ret;
 	if ((ret = dataplane_create(&e->dataplane, &e->config, e->lcore, e->lcore_count, e->feed_id,
 	                            JOURNAL_FEED_HTTP, e->memlog, e->ownership, err)) < 0 ||
-	    (ret = start_journal(e, err)) < 0 || (ret = start_control(e, err)) < 0)
+	    (ret = start_journal(e, err)) < 0 || (ret = attach_control(e, err)) < 0)
 		return ret;
 	start_telemetry(e);
 	if ((ret = dataplane_start(&e->dataplane, err)) < 0)
@@ -454,12 +505,17 @@ static int run(struct engine *e)
 {
 	char err[CONFIG_ERROR_MAX];
 	bool clean;
+	int ret;
 
 	log_init(&e->config);
 	control_block_signals();
-	if (boot(e, err) < 0) {
+	if ((ret = boot(e, err)) < 0) {
 		/* nothing was taken from a port yet that a memlog could hold */
 		unwind(e, true);
+		if (ret == -EINTR) {
+			log_info("%s", err);
+			return EXIT_SUCCESS;
+		}
 		fprintf(stderr, "fastpath: %s\n", err);
 		return EXIT_REFUSED;
 	}

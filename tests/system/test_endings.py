@@ -143,3 +143,32 @@ def test_store_memory_starts_again_after_kill(make_engine, netns):
     engine.start()
     assert engine.post("A", b"y").status_code == 200
     engine.stop()
+
+
+def test_probes_are_answered_during_recovery(make_engine, netns, faults):
+    """recovery waits for a slow disk: alive all the time, ready afterwards"""
+    environment, fault = faults
+    engine = make_engine(netns, {**HTTP_ONLY, "http": {"durable_timeout_ms": 100}}, environment=environment).start()
+    fault("fdatasync", True)
+    assert engine.post("A", b"kept").status_code == 504
+    engine.kill9()
+    fault("fdatasync", False)
+    fault("slow", True)
+    engine.launch()
+    seen = []
+
+    def recovering():
+        try:
+            live, ready = engine.get("/health/live"), engine.get("/health/ready")
+        except OSError:
+            return False
+        if not seen and not ready.json()["recovered"]:
+            early = engine.post("A", b"early")
+            seen.append((live.status_code, ready.status_code, early.status_code, early.json()["error"]))
+        return live.status_code == 200 and ready.status_code == 200
+
+    wait_for(recovering, 60, lambda: engine.log())
+    fault("slow", False)
+    assert seen == [(200, 503, 503, "STARTING")], engine.log()
+    engine.stop()
+    assert [r["payload"] for r in engine.journal()] == [b"kept"]

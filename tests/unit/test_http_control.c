@@ -147,6 +147,7 @@ bool ownership_key_at(const struct ownership *o, uint64_t i, const void **key, u
 /* --- a client that turns the loop itself --- */
 
 static struct config config;
+static bool attached = true; /* its address stands for an ownership, which only the doubles see */
 static struct control *control;
 static char answer[1 << 20];
 
@@ -156,8 +157,10 @@ static void start(void)
 	int fd = control_listen(&config, err);
 
 	ck_assert_msg(fd >= 0, "%s", err);
-	control = control_create(&config, NULL, NULL, NULL, fd, err);
+	control = control_create(&config, NULL, fd, err);
 	ck_assert_msg(control != NULL, "%s", err);
+	if (attached)
+		control_attach(control, NULL, (const struct ownership *)&attached);
 }
 
 static void setup(void)
@@ -280,6 +283,25 @@ static void assert_header(const char *line)
 }
 
 /* --- tests --- */
+
+START_TEST(probes_are_answered_before_the_engine_is_there)
+{
+	control_destroy(control);
+	attached = false;
+	figures.recovered = figures.ownership_known = figures.ports_up = false;
+	start();
+	attached = true;
+	ck_assert_int_eq(ask("GET /health/live", "", ""), 200);
+	ck_assert_int_eq(ask("GET /health/ready", "", ""), 503);
+	ck_assert_int_eq(ask("GET /stats", "", ""), 200);
+	ck_assert_int_eq(ask("POST /events?key=BTC", "", "x"), 503);
+	ck_assert_ptr_nonnull(strstr(answer, "STARTING"));
+	ck_assert_ptr_nonnull(strstr(answer, "Retry-After: 1"));
+	ck_assert_int_eq(ask("GET /keys/BTC", "", ""), 503);
+	ck_assert_int_eq(ask("GET /ownership", "", ""), 503);
+	ck_assert_uint_eq(submitted, 0);
+}
+END_TEST
 
 START_TEST(post_is_answered_once_durable)
 {
@@ -1297,6 +1319,7 @@ static Suite *suite(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
+	tcase_add_test(t, probes_are_answered_before_the_engine_is_there);
 	tcase_add_test(t, post_is_answered_once_durable);
 	tcase_add_test(t, stats_and_metrics_and_health);
 	tcase_add_test(t, errors_are_json);

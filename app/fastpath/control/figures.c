@@ -27,6 +27,10 @@ struct moment {
 
 struct figures_source {
 	struct figures_inputs in;
+	bool attached; /* the data plane and what follows are there */
+	const struct ownership *ownership;
+	struct kafka_bridge *kafka;
+	const char *huge_pages;
 	bool ready, draining;
 	uint64_t gathered_ns; /* steady */
 	uint32_t ticks;       /* moments kept so far */
@@ -41,6 +45,15 @@ struct figures_source *figures_create(const struct figures_inputs *in)
 	if (s != NULL)
 		s->in = *in;
 	return s;
+}
+
+void figures_attach(struct figures_source *s, const struct ownership *ownership,
+                    struct kafka_bridge *kafka, const char *huge_pages)
+{
+	s->ownership = ownership;
+	s->kafka = kafka;
+	s->huge_pages = huge_pages;
+	s->attached = true;
 }
 
 void figures_destroy(struct figures_source *s)
@@ -342,7 +355,11 @@ static void gather(struct figures_source *s, uint64_t now_ns)
 	f->engine_id = s->in.config->engine_id;
 	f->journal_uuid = s->in.dir->uuid_text;
 	f->version = FASTPATH_VERSION;
-	f->huge_pages = s->in.huge_pages;
+	f->draining = s->draining;
+	f->huge_pages = s->attached ? s->huge_pages : "none";
+	gather_disk(s, f);
+	if (!s->attached)
+		return;
 	f->messages = f->journaled = f->journal_errors = f->lag = f->events_per_s = 0;
 	memset(f->reason, 0, sizeof(f->reason));
 	gather_shards(s, f);
@@ -354,19 +371,19 @@ static void gather(struct figures_source *s, uint64_t now_ns)
 	gather_pools(s, f);
 	gather_latencies(s, f);
 	gather_windows(s, f);
-	gather_disk(s, f);
-	kafka_bridge_figures(s->in.kafka, now_ns, &f->kafka);
-	f->recovered = true; /* main recovers before anyone can ask */
+	kafka_bridge_figures(s->kafka, now_ns, &f->kafka);
+	f->recovered = true; /* main attaches after that */
 	f->ports_up = s->ready;
-	f->ownership_known = ownership_known(s->in.ownership);
-	ownership_figures(s->in.ownership, &f->ownership);
-	f->draining = s->draining;
+	f->ownership_known = ownership_known(s->ownership);
+	ownership_figures(s->ownership, &f->ownership);
 }
 
 void figures_tick(struct figures_source *s, uint64_t now_ns)
 {
 	struct moment *m = &s->history[s->ticks % SLOTS];
 
+	if (!s->attached)
+		return;
 	dataplane_tick(s->in.dataplane);
 	gather(s, now_ns);
 	s->gathered_ns = clock_steady_ns();

@@ -16,14 +16,15 @@ struct figures_inputs {
 	struct journal_thread *journal; /* one a worker */
 	struct memlog *memlogs;         /* one a worker */
 	const struct journal_dir *dir;
-	const struct ownership *ownership;
-	struct kafka_bridge *kafka; /* NULL: off */
-	const char *huge_pages;
 	uint64_t start_ns;
 };
 
-/* Returns NULL when there is no memory. `in` is copied. */
+/* Returns NULL when there is no memory. `in` is copied; what it points to may still be empty: until
+ * figures_attach all figures are 0 and the engine is recovering. */
 struct figures_source *figures_create(const struct figures_inputs *in);
+/* kafka: NULL when it is off */
+void figures_attach(struct figures_source *s, const struct ownership *ownership,
+                    struct kafka_bridge *kafka, const char *huge_pages);
 void figures_destroy(struct figures_source *s);
 /* the way up is done; the way down has begun */
 void figures_set_ready(struct figures_source *s, bool ready);

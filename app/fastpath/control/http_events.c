@@ -63,8 +63,13 @@ static void post_release(void *value)
 		free(p);
 }
 
-struct events *events_create(const struct config *c, struct figures_source *figures,
-                             struct ingress *ingress, const struct ownership *ownership)
+void events_attach(struct events *e, struct ingress *ingress, const struct ownership *ownership)
+{
+	e->ingress = ingress;
+	e->ownership = ownership;
+}
+
+struct events *events_create(const struct config *c, struct figures_source *figures)
 {
 	struct events *e = calloc(1, sizeof(*e));
 
@@ -72,8 +77,6 @@ struct events *events_create(const struct config *c, struct figures_source *figu
 		return NULL;
 	e->config = c;
 	e->figures = figures;
-	e->ingress = ingress;
-	e->ownership = ownership;
 	e->durable = c->sync == JOURNAL_SYNC_GROUP && c->store == CONFIG_STORE_DISK;
 	TAILQ_INIT(&e->pending);
 	TAILQ_INIT(&e->waiters);

@@ -13,8 +13,9 @@
 struct events;
 
 /* All of it is borrowed. NULL: out of memory. */
-struct events *events_create(const struct config *c, struct figures_source *figures,
-                             struct ingress *ingress, const struct ownership *ownership);
+struct events *events_create(const struct config *c, struct figures_source *figures);
+/* before the first events_handle */
+void events_attach(struct events *e, struct ingress *ingress, const struct ownership *ownership);
 /* Every waiting request must have been answered: events_give_up. */
 void events_destroy(struct events *e);
 

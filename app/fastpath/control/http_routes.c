@@ -179,12 +179,17 @@ static const struct route {
 	const char *path;
 	bool prefix;
 	bool post;
+	bool engine; /* needs one that has started */
 	void (*handle)(struct routes *routes, struct http_request *r);
 } route_table[] = {
-    {"/health", false, false, get_health},      {"/health/live", false, false, get_live},
-    {"/health/ready", false, false, get_ready}, {"/events", false, true, post_events},
-    {"/stats", false, false, get_stats},        {"/metrics", false, false, get_metrics},
-    {"/keys/", true, false, get_key},           {"/ownership", false, false, get_ownership},
+    {"/health", false, false, false, get_health},
+    {"/health/live", false, false, false, get_live},
+    {"/health/ready", false, false, false, get_ready},
+    {"/events", false, true, true, post_events},
+    {"/stats", false, false, false, get_stats},
+    {"/metrics", false, false, false, get_metrics},
+    {"/keys/", true, false, true, get_key},
+    {"/ownership", false, false, true, get_ownership},
 };
 
 static const struct route *find_route(const char *path)
@@ -219,6 +224,12 @@ void routes_handle(void *arg, struct http_request *r)
 
 		http_answer_header(r, "Allow", allow);
 		http_answer_error(r, 405, "METHOD_NOT_ALLOWED", "%s takes %s", route->path, allow);
+		return;
+	}
+	if (route->engine && !routes->ownership) {
+		http_answer_header(r, "Retry-After", "1");
+		http_answer_error(r, 503, "STARTING",
+		                  "the engine is starting; /health/ready tells when it is done");
 		return;
 	}
 	route->handle(routes, r);

@@ -13,7 +13,7 @@
 struct routes {
 	const struct config *config;
 	struct figures_source *figures;
-	const struct ownership *ownership;
+	const struct ownership *ownership; /* NULL: the engine is starting */
 	struct events *events;
 	const struct http_server *server;
 };

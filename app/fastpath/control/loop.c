@@ -233,7 +233,6 @@ static int start_http(struct control *c, const struct config *config, int listen
 }
 
 struct control *control_create(const struct config *config, struct figures_source *figures,
-                               struct ingress *ingress, const struct ownership *ownership,
                                int listen_fd, char err[CONFIG_ERROR_MAX])
 {
 	struct control *c = calloc(1, sizeof(*c));
@@ -246,9 +245,8 @@ struct control *control_create(const struct config *config, struct figures_sourc
 	}
 	c->figures = figures;
 	c->next_tick_ns = steady_ns() + SECOND_NS;
-	c->events = events_create(config, figures, ingress, ownership);
-	c->routes = (struct routes){
-	    .config = config, .figures = figures, .ownership = ownership, .events = c->events};
+	c->events = events_create(config, figures);
+	c->routes = (struct routes){.config = config, .figures = figures, .events = c->events};
 	err[0] = '\0';
 	rc = open_descriptors(c);
 	if (rc == 0)
@@ -264,6 +262,12 @@ struct control *control_create(const struct config *config, struct figures_sourc
 		         strerror(-rc));
 	control_destroy(c);
 	return NULL;
+}
+
+void control_attach(struct control *c, struct ingress *ingress, const struct ownership *ownership)
+{
+	events_attach(c->events, ingress, ownership);
+	c->routes.ownership = ownership;
 }
 
 uint16_t control_port(const struct control *c)

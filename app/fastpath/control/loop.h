@@ -33,10 +33,11 @@ int control_listen(const struct config *c, char err[CONFIG_ERROR_MAX]);
  */
 void control_listen_warning(const struct config *c, char line[CONFIG_ERROR_MAX]);
 
-/* All is borrowed but listen_fd, which it closes, also on failure. NULL: one line in err. */
+/* All is borrowed but listen_fd, which it closes, also on failure. NULL: one line in err. Until
+ * control_attach it answers probes and figures, and what needs the engine with 503 STARTING. */
 struct control *control_create(const struct config *c, struct figures_source *figures,
-                               struct ingress *ingress, const struct ownership *ownership,
                                int listen_fd, char err[CONFIG_ERROR_MAX]);
+void control_attach(struct control *c, struct ingress *ingress, const struct ownership *ownership);
 /* Closes connections, answers what still waits as not durable in time. Before what it borrowed
  * goes. */
 void control_destroy(struct control *c);
