@@ -33,5 +33,9 @@ int cmd_journal_stat(int argc, char **argv);
 int cmd_journal_repair(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_engines(int argc, char **argv);
+int cmd_assignments(int argc, char **argv);
+int cmd_assign(int argc, char **argv);
+int cmd_move(int argc, char **argv);
 
 #endif

@@ -11,6 +11,13 @@ static const struct command commands[] = {
      cmd_journal},
     {"status", "[--url URL] [--json]", "figures of a running engine (" ENGINE_URL ")", cmd_status},
     {"top", "[--url URL] [--count N]", "the same, live: once a second", cmd_top},
+    {"engines", "[--json]",
+     "who is registered in etcd, with the number of its keys; --help for TLS and users",
+     cmd_engines},
+    {"assignments", "[--engine ENGINE] [--json]", "which engine owns which key", cmd_assignments},
+    {"assign", "--symbols FILE [--dry-run]",
+     "give the symbols of a file, one a line, to the engines by rendezvous hashing", cmd_assign},
+    {"move", "KEY ENGINE [--force]", "give one key to an engine", cmd_move},
 };
 
 int main(int argc, char **argv)

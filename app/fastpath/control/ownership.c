@@ -17,7 +17,7 @@
 #define MS_NS          1000000ull
 #define SECOND_NS      1000000000ull
 #define AWAY_POLLS     3
-#define AWAY_MIN_NS    SECOND_NS
+#define AWAY_MIN_NS    (3 * SECOND_NS) /* a busy disk holds etcd up for a second now and then */
 #define BACKOFF_MAX_NS (2 * SECOND_NS)
 
 static int by_name(const void *a, const void *b)
