@@ -351,9 +351,8 @@ static int boot(struct engine *e, char err[CONFIG_ERROR_MAX])
 	    (ret = start_journal(e, err)) < 0 || (ret = attach_control(e, err)) < 0)
 		return ret;
 	start_telemetry(e);
-	if ((ret = dataplane_start(&e->dataplane, err)) < 0)
-		return ret;
-	if ((ret = drop_privileges(e, err)) < 0)
+	/* before a lcore polls: a start that fails has taken nothing */
+	if ((ret = drop_privileges(e, err)) < 0 || (ret = dataplane_start(&e->dataplane, err)) < 0)
 		return ret;
 	/* librdkafka's threads take no signal, so they must never have had capabilities */
 	return e->kafka != NULL ? kafka_bridge_start(e->kafka, e->journal, err) : 0;

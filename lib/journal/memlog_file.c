@@ -45,6 +45,16 @@ static void take_header(struct memlog_file *f, const struct memlog_header *h, ui
 	f->released_seq = h->released_seq;
 }
 
+static int damaged_header(const struct memlog_file *f, const char *what, char *err)
+{
+	snprintf(
+	    err, JOURNAL_ERROR_MAX,
+	    "memlog %.300s is damaged at offset %llu: %s; move it away to go on without what it "
+	    "holds",
+	    f->path, (unsigned long long)(f->data_at - MEMLOG_HEADER_SIZE), what);
+	return -EBADMSG;
+}
+
 static int check_header(const struct memlog_file *f, const struct memlog_header *h,
                         const struct journal_dir *d, char *err)
 {
@@ -71,14 +81,7 @@ static int check_header(const struct memlog_file *f, const struct memlog_header 
 	else if (f->first_seq == 0 || f->first_seq > SEGMENT_SEQ_MAX ||
 	         f->released_seq > SEGMENT_SEQ_MAX)
 		what = "its sequence numbers make no sense";
-	if (!what)
-		return 0;
-	snprintf(
-	    err, JOURNAL_ERROR_MAX,
-	    "memlog %.300s is damaged at offset %llu: %s; move it away to go on without what it "
-	    "holds",
-	    f->path, (unsigned long long)(f->data_at - MEMLOG_HEADER_SIZE), what);
-	return -EBADMSG;
+	return what ? damaged_header(f, what, err) : 0;
 }
 
 /* the header may stand at any of the first pages; a file without one was never used */
@@ -97,6 +100,11 @@ static int find_header(struct memlog_file *f, const struct journal_dir *d, char 
 		if (memlog_header_valid(h)) {
 			take_header(f, h, step * MEMLOG_HEADER_SIZE);
 			return check_header(f, h, d, err);
+		}
+		/* killed while it was formatted: nothing is published then */
+		if (memcmp(h->magic, MEMLOG_MAGIC, sizeof(h->magic)) == 0 && h->published != 0) {
+			f->data_at = (step + 1) * MEMLOG_HEADER_SIZE;
+			return damaged_header(f, "the checksum of its header is wrong", err);
 		}
 	}
 	return 0;

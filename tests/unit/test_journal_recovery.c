@@ -228,6 +228,17 @@ START_TEST(newer_memlog_is_refused)
 }
 END_TEST
 
+START_TEST(memlog_with_a_damaged_header_is_not_taken_for_unused)
+{
+	fx_start();
+	fx_publish(3);
+	fx.memlog.header->first_seq ^= 64;
+	fx_kill();
+	ck_assert_int_eq(fx_recover(JOURNAL_DAMAGE_QUARANTINE, false), -EBADMSG);
+	ck_assert_ptr_nonnull(strstr(fx.err, "the checksum of its header is wrong; move it away"));
+}
+END_TEST
+
 START_TEST(memlog_positions_out_of_range)
 {
 	fx_start();
@@ -594,6 +605,7 @@ static Suite *suite(void)
 	tcase_add_test(t, damage_inside_a_memlog);
 	tcase_add_test(t, killed_while_recovering);
 	tcase_add_test(t, newer_memlog_is_refused);
+	tcase_add_test(t, memlog_with_a_damaged_header_is_not_taken_for_unused);
 	tcase_add_test(t, memlog_positions_out_of_range);
 	tcase_add_loop_test(t, torn_at_every_byte, 0, 2);
 	tcase_add_loop_test(t, flip_every_byte, 0, 8);

@@ -17,7 +17,7 @@
 #define NAP_FAULT_NS    10000000u
 #define ACTIVE_FOR_NS   CLOCK_NS_PER_S
 #define RETAIN_EVERY_NS CLOCK_NS_PER_S
-#define GB              1e9
+#define GIB             (1024.0 * 1024 * 1024)
 
 static struct journal_io io; /* the system's, with the data plane's clock */
 
@@ -121,7 +121,7 @@ int journal_thread_start(struct journal_thread *t, const struct config *c, struc
 	io.now_ns = clock_steady_ns;
 	t->shard = shard;
 	t->dir = dir;
-	t->retain_bytes = (uint64_t)(c->retain_gb * GB);
+	t->retain_bytes = (uint64_t)(c->retain_gb * GIB);
 	t->on_durable = wake;
 	t->arg = arg;
 	t->writer = journal_writer_open(dir, memlog, shard, memlog->next_seq, &options, err);
