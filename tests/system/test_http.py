@@ -280,7 +280,7 @@ def test_slow_clients_do_not_hold_up_a_stop(start):
     for first, _ in SLOW.values():
         socks.append(connect(engine))
         socks[-1].sendall(first)
-    assert engine.get("/health").status_code == 200
+    assert engine.get("/health/ready").status_code == 200
     begin = time.monotonic()
     engine.stop()
     assert time.monotonic() - begin < 10 * PATIENCE
@@ -378,7 +378,7 @@ def test_endless_body(start):
                 sock.sendall(block)
                 sent += len(block)
     assert sent < 64 << 20
-    assert engine.get("/health").status_code == 200
+    assert engine.get("/health/ready").status_code == 200
     assert engine.stats()["messages_total"] == 0
 
 
@@ -394,7 +394,7 @@ def test_answers_nobody_reads(start):
                 sock.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
         except OSError:
             pass  # both buffers are full
-    assert engine.get("/health").status_code == 200
+    assert engine.get("/health/ready").status_code == 200
     engine.http.close()
     wait_for(lambda: descriptors(engine) <= before, 30, lambda: f"{descriptors(engine)} descriptors")
     for sock in socks:
