@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A real etcd on loopback, for development and tests: one node or a cluster of three.
 #
-#   scripts/etcd.sh start  [--nodes 1|3] [--dir D] [--host H] [--port P] [-- ETCD OPTIONS...]
+#   scripts/etcd.sh start  [--nodes 1|3] [--dir D] [--host H] [--port P] [--tls D] [-- ETCD OPTIONS...]
 #   scripts/etcd.sh stop   [--dir D]   kill the nodes and remove their data
 #   scripts/etcd.sh status [--dir D]   each node's pid, endpoint and whether it answers
 #
@@ -11,6 +11,7 @@
 #   --host   address to listen on (default 127.0.0.1)
 #   --port   client port of the first node; the nodes take P, P+1, P+2 .. for clients and then peers
 #            (default: free ports)
+#   --tls    a folder with ca.pem, cert.pem and key.pem: https for clients, who need a certificate too
 # start prints the endpoints, comma-separated: ETCD_ENDPOINTS=$(scripts/etcd.sh start)
 set -euo pipefail
 
@@ -20,7 +21,7 @@ fail() {
 }
 
 usage() {
-	sed -n '3,14s/^# \{0,1\}//p' "$0"
+	sed -n '3,15s/^# \{0,1\}//p' "$0"
 	exit "$1"
 }
 
@@ -30,10 +31,11 @@ nodes=1
 dir=${TMPDIR:-/tmp}/fastpath-etcd-$(id -u)
 host=127.0.0.1
 port=
+tls=
 extra=()
 while [ $# -gt 0 ]; do
 	case $1 in
-	--nodes | --dir | --host | --port)
+	--nodes | --dir | --host | --port | --tls)
 		[ $# -ge 2 ] || fail "$1 needs a value"
 		declare "${1#--}=$2"
 		shift 2
@@ -49,6 +51,14 @@ while [ $# -gt 0 ]; do
 done
 [ "$nodes" = 1 ] || [ "$nodes" = 3 ] || fail "--nodes must be 1 or 3, not $nodes"
 
+scheme=http
+probe=(curl -s --noproxy '*' --max-time 2)
+if [ -n "$tls" ]; then
+	scheme=https
+	extra+=(--trusted-ca-file "$tls/ca.pem" --client-cert-auth --cert-file "$tls/cert.pem" --key-file "$tls/key.pem")
+	probe+=(--cacert "$tls/ca.pem" --cert "$tls/cert.pem" --key "$tls/key.pem")
+fi
+
 pid_of() {
 	local pid
 	pid=$(cat "$dir/$1.pid" 2>/dev/null) || return 1
@@ -57,7 +67,7 @@ pid_of() {
 }
 
 answers() {
-	curl -s --noproxy '*' --insecure --max-time 2 "$1/health" 2>/dev/null | grep -q '"true"'
+	"${probe[@]}" "$1/health" 2>/dev/null | grep -q '"true"'
 }
 
 # prints $1 ports that nobody listens on
@@ -75,7 +85,7 @@ start_node() {
 	local name=$1 client=$2 peer=$3 cluster=$4
 	# a node is as old as its data: started again, it goes on where it was
 	setsid etcd --name "$name" --data-dir "$dir/$name" --logger zap --log-outputs stderr \
-		--listen-client-urls "http://$host:$client" --advertise-client-urls "http://$host:$client" \
+		--listen-client-urls "$scheme://$host:$client" --advertise-client-urls "$scheme://$host:$client" \
 		--listen-peer-urls "http://$host:$peer" --initial-advertise-peer-urls "http://$host:$peer" \
 		--initial-cluster "$cluster" --initial-cluster-token "$dir" --initial-cluster-state new \
 		"${extra[@]}" >>"$dir/$name.log" 2>&1 </dev/null &
@@ -96,12 +106,12 @@ start() {
 	fi
 	for ((n = 1; n <= nodes; n++)); do
 		cluster+="${cluster:+,}n$n=http://$host:${ports[nodes + n - 1]}"
-		endpoints+="${endpoints:+,}http://$host:${ports[n - 1]}"
+		endpoints+="${endpoints:+,}$scheme://$host:${ports[n - 1]}"
 	done
 	for ((n = 1; n <= nodes; n++)); do
 		client=${ports[n - 1]} peer=${ports[nodes + n - 1]}
 		start_node "n$n" "$client" "$peer" "$cluster"
-		echo "http://$host:$client" >"$dir/n$n.endpoint"
+		echo "$scheme://$host:$client" >"$dir/n$n.endpoint"
 	done
 	for ((n = 1; n <= nodes; n++)); do
 		local deadline=$((SECONDS + 30))

@@ -112,6 +112,8 @@ class Netns:
         s = self.socket()
         try:
             s.settimeout(timeout)
+            # a request goes out in two pieces: the second must not wait for the first one's acknowledgement
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             s.connect((host, port))
         except BaseException:
             s.close()

@@ -1,0 +1,657 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ownership through a real etcd: registration, assignments, moves, faults, election."""
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import checks
+import senders
+from appliance import PATIENCE, ctl, program, wait_for
+from etcd_server import ASSIGNMENTS, REGISTRY, Etcd
+from sandbox import Netns
+
+HTTP_ONLY = {"dataplane": {"enable": 0}, "port nic0": None, "feed ticks": None, "ownership": {"mode": "etcd"}}
+LEASE_S = 15
+_count = itertools.count()
+
+
+@pytest.fixture
+def make_etcd():
+    made = []
+
+    def make(netns, **options):
+        made.append(Etcd(netns, f"{os.getpid()}-{next(_count)}", **options))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def make_netns():
+    made = []
+
+    def make(role):
+        made.append(Netns(role))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+def http_only(etcd, engine_id, port=8080, **sections):
+    """settings of an engine without ports"""
+    settings = HTTP_ONLY | {"engine": {"id": engine_id}, "http": {"listen": f"127.0.0.1:{port}"},
+                            "etcd": {"endpoints": etcd if isinstance(etcd, str) else etcd.urls, "poll_ms": 200}}
+    return settings | sections
+
+
+def etcd_ctl(netns, *arguments, check=True):
+    """fastpathctl inside the namespace"""
+    return netns.run(program("fastpathctl"), *arguments, check=check, timeout=120 * PATIENCE)
+
+
+def owned(engine):
+    answer = engine.get("/ownership").json()
+    assert not answer["truncated"]
+    return set(answer["keys"])
+
+
+# ---- registration ----
+
+def test_registration_and_lease(netns, make_etcd, make_engine):
+    """the registry's entry, its lease kept alive; another instance is refused, the same one takes over"""
+    etcd = make_etcd(netns)
+    engine = make_engine(netns, http_only(etcd, "e1")).start()
+    entry = etcd.items(REGISTRY)[REGISTRY + "e1"]
+    value = json.loads(entry["value"])
+    assert set(value) == {"id", "ts", "http", "version", "instance"}
+    assert value["id"] == "e1" and value["http"] == "http://127.0.0.1:8080"
+    assert value["instance"] == engine.stats()["journal_uuid"]
+    assert abs(value["ts"] / 1000 - time.time()) < 60 * PATIENCE
+
+    def left():
+        return int(etcd.ask("/v3/lease/timetolive", {"ID": entry["lease"]})["TTL"])
+    granted = etcd.ask("/v3/lease/timetolive", {"ID": entry["lease"]})["grantedTTL"]
+    assert int(granted) == LEASE_S
+    wait_for(lambda: left() <= LEASE_S - 2, 10, "time running off the lease")
+    wait_for(lambda: left() >= LEASE_S - 1, 10, "the lease renewed")
+    assert engine.health()[1]["parts"]["etcd"] == "healthy"
+
+    other = make_engine(netns, http_only(etcd, "e1", 8081))
+    status, log = other.run_to_end()
+    assert status == 2
+    assert (f"engine id e1 is taken: instance {value['instance']} at http://127.0.0.1:8080 is registered in etcd "
+            f"and alive; stop it (its lease then ends within {LEASE_S} s), or set another ENGINE_ID") in log
+    assert etcd.items(REGISTRY)[REGISTRY + "e1"]["lease"] == entry["lease"]
+
+    engine.kill9()
+    assert REGISTRY + "e1" in etcd.items(REGISTRY), "the lease outlives a killed engine"
+    engine.start()
+    again = etcd.items(REGISTRY)[REGISTRY + "e1"]
+    assert again["lease"] != entry["lease"] and json.loads(again["value"])["instance"] == value["instance"]
+    engine.stop()
+    assert etcd.items(REGISTRY) == {}, "a clean stop gives the lease back"
+
+
+def test_registry_entry_that_is_lost(netns, make_etcd, make_engine):
+    """deleted by hand, or its lease revoked: the engine registers again, keys and journal go on"""
+    etcd = make_etcd(netns)
+    etcd.assign(["A"], "e1")
+    engine = make_engine(netns, http_only(etcd, "e1")).start()
+    lease = etcd.items(REGISTRY)[REGISTRY + "e1"]["lease"]
+    etcd.ask("/v3/kv/deleterange", {"key": "L3JlZ2lzdHJ5L2VuZ2luZXMvZTE="})
+    wait_for(lambda: etcd.engines().get("e1"), 5, "registered again")
+    etcd.ask("/v3/lease/revoke", {"ID": lease})
+    wait_for(lambda: etcd.engines().get("e1"), 10, "registered again under another lease")
+    assert etcd.items(REGISTRY)[REGISTRY + "e1"]["lease"] != lease
+    assert engine.post("A", b"x").status_code == 200
+    wait_for(lambda: engine.health()[1]["parts"]["etcd"] == "healthy", 5, "healthy")
+
+
+# ---- what is owned ----
+
+def test_static_until_the_first_answer(netns, make_etcd, make_engine):
+    """OWNED_KEYS hold while etcd is away; its first answer replaces them"""
+    away = "http://127.0.0.1:2379"
+    blind = make_engine(netns, http_only(away, "e2", 8082)).launch()
+    engine = make_engine(netns, http_only(away, "e1"), environment={"OWNED_KEYS": "A,B"}).start()
+    assert owned(engine) == {"A", "B"}
+    assert engine.post("A", b"x").status_code == 200
+    assert engine.post("C", b"x").status_code == 409
+    status, health = engine.health()
+    assert status == 200 and health["parts"]["etcd"] == "degraded"
+    assert any("etcd has not answered yet" in reason for reason in health["reasons"])
+
+    # without OWNED_KEYS: nothing is owned, and the engine is not ready
+    wait_for(lambda: _answers(blind), 30, "HTTP")
+    wait_for(lambda: blind.get("/health/ready").json().get("recovered"), 30, "recovery")
+    assert blind.get("/health/ready").json()["ownership_known"] is False
+    refused = blind.post("A", b"x")
+    assert refused.status_code == 503 and refused.json()["error"] == "NOT_READY" and refused.headers["Retry-After"]
+
+    etcd = make_etcd(netns)
+    etcd.assign(["B", "C"], "e1")
+    wait_for(lambda: owned(engine) == {"B", "C"}, 10, lambda: owned(engine))
+    assert engine.post("A", b"x").status_code == 409
+    assert engine.post("C", b"x").status_code == 200
+    blind.wait_ready()
+    assert owned(blind) == set()
+    wait_for(lambda: engine.health()[1]["parts"]["etcd"] == "healthy", 10, "healthy")
+
+
+def _answers(engine):
+    try:
+        return engine.get("/health").status_code
+    except OSError:
+        return None
+
+
+def test_409_follows_a_move(netns, make_etcd, make_engine):
+    """within two polls both engines know it, and the one that lost the key names the other"""
+    etcd = make_etcd(netns)
+    etcd.assign(["A", "B"], "e1")
+    one = make_engine(netns, http_only(etcd, "e1", 8081)).start()
+    two = make_engine(netns, http_only(etcd, "e2", 8082)).start()
+    wait_for(lambda: len(etcd.engines()) == 2 and one.stats()["etcd_engines"] == 2, 10, "both registered")
+    assert one.post("A", b"1").status_code == 200
+    assert two.get("/keys/A").json()["owner"] == "e1"
+    for owner, other, name in ((two, one, "e2"), (one, two, "e1")):
+        out = etcd_ctl(netns, "move", "A", name, "--endpoints", etcd.urls).stdout
+        assert out.startswith(f"/assignments/A: from e{3 - int(name[1])} to {name} at revision ")
+        wait_for(lambda: other.post("A", b"2").status_code == 409, 0.4, "409 within two polls")
+        wait_for(lambda: owner.post("A", b"2").status_code == 200, 0.4, "taken within two polls")
+        refused = other.post("A", b"3").json()
+        assert refused["error"] == "NOT_OWNER" and refused["owner"] == name
+        assert refused["url"] == f"http://{owner.address}"
+        key = other.get("/keys/A").json()
+        assert (key["owned"], key["owner"], key["url"]) == (False, name, refused["url"])
+        assert owner.get("/keys/A").json()["owned"] is True
+        assert "A" in owned(owner) and "A" not in owned(other)
+    # a key of nobody
+    nobody = one.post("Z", b"x")
+    assert nobody.status_code == 409 and nobody.json()["owner"] is None
+    # what is no engine, and what is no key, is nobody's
+    etcd.put(ASSIGNMENTS + "B", "not an engine")
+    etcd.put(ASSIGNMENTS + "%41", "e1")
+    wait_for(lambda: one.post("B", b"x").status_code == 409, 5, "B is nobody's")
+    assert owned(one) == {"A"}
+    assert "is not looked at" in one.log()
+
+
+def test_keys_of_any_bytes(netns, make_etcd, make_engine):
+    etcd = make_etcd(netns)
+    engine = make_engine(netns, http_only(etcd, "e1")).start()
+    keys = ["schlüssel", "a b", "50%", "A/B", "k" * 64, "\x01"]
+    for key in keys:
+        assert engine.post(key, b"x").status_code == 409
+        etcd_ctl(netns, "move", key, "e1", "--endpoints", etcd.urls)
+        wait_for(lambda: engine.post(key, b"x").status_code == 200, 5, key)
+    assert owned(engine) == set(keys)
+    assert f"{ASSIGNMENTS}schl%C3%BCssel" in etcd.items(ASSIGNMENTS)
+    lines = etcd_ctl(netns, "assignments", "--endpoints", etcd.urls).stdout.splitlines()
+    assert sorted(lines) == sorted(f"{key[len(ASSIGNMENTS):]}\te1" for key in etcd.items(ASSIGNMENTS))
+
+
+# ---- etcd's faults ----
+
+@pytest.mark.timeout(300)
+def test_etcd_stopped_in_the_middle_of_a_run(wire, make_etcd, make_engine, soak):
+    """no drop, no change of ownership; degraded, then healthy"""
+    etcd = make_etcd(wire.appliance)
+    etcd.assign((checks.key_name(i).decode() for i in range(50)), "e1")
+    engine = make_engine(wire, {"ownership": {"mode": "etcd"}, "engine": {"id": "e1"},
+                                "etcd": {"endpoints": etcd.urls}}).start()
+    feed = senders.Background(wire, rate=5000, keys=50)
+    wait_for(lambda: engine.stats()["fast_path_count"] > 1000, 30, "events")
+    etcd.kill()
+    down = time.monotonic()
+    wait_for(lambda: engine.health()[1]["parts"]["etcd"] == "degraded", 10, "degraded")
+    assert engine.get("/health/ready").status_code == 200
+    wait_for(lambda: time.monotonic() - down > (30 if soak else 5), 60, "etcd's absence")
+    assert engine.stats()["ownership_keys"] == 50
+    etcd.revive()
+    wait_for(lambda: engine.health()[1]["parts"]["etcd"] == "healthy", 30, lambda: engine.health())
+    # and moves are followed again
+    feed.stop()
+    stats = engine.rest()
+    checks.laws(stats)
+    assert checks.reasons(stats) == {}
+    etcd.put(ASSIGNMENTS + "K000", "e2")
+    wait_for(lambda: engine.post("K000", b"x").status_code == 409, 10, "the move")
+    wait_for(lambda: "e1" in etcd.engines(), 10, "registered")
+    engine.stop()
+    checks.exactly(checks.events(engine.journal(), "ticks"), feed.sent)
+
+
+@pytest.mark.timeout(300)
+def test_many_assignments_load_while_a_feed_runs(wire, make_etcd, make_engine, soak):
+    """the first answer comes in the middle of the feed: the set is swapped without a drop"""
+    count = 1000000 if soak else 100000
+    feed_keys = [checks.key_name(i).decode() for i in range(50)]
+    etcd = make_etcd(wire.appliance)
+    etcd.assign(feed_keys, "e1")
+    etcd.assign((f"S{i:07d}" for i in range(count)), "e1")
+    etcd.assign((f"T{i:07d}" for i in range(1000)), "e2")
+    etcd.kill()
+    engine = make_engine(wire, {"ownership": {"mode": "etcd"}, "engine": {"id": "e1"},
+                                "etcd": {"endpoints": etcd.urls}},
+                         environment={"OWNED_KEYS": ",".join(feed_keys)}).start()
+    feed = senders.Background(wire, rate=5000, keys=50)
+    wait_for(lambda: engine.stats()["fast_path_count"] > 1000, 30, "events")
+    etcd.revive()
+    wait_for(lambda: engine.stats()["ownership_keys"] == count + 50, 120, lambda: engine.stats())
+    assert engine.stats()["etcd_assignments"] == count + 1050
+    seen = engine.stats()["fast_path_count"]
+    wait_for(lambda: engine.stats()["fast_path_count"] > seen + 5000, 30, "events with the new set")
+    feed.stop()
+    stats = engine.rest()
+    checks.laws(stats)
+    assert checks.reasons(stats) == {}
+    assert engine.post(f"S{count - 1:07d}", b"x").status_code == 200
+    assert engine.post("T0000000", b"x").status_code == 409
+    answer = engine.get("/ownership").json()
+    assert answer["key_count"] == count + 50 and answer["truncated"] and answer["keys"][:2] == ["K000", "K001"]
+
+
+class Liar:
+    """Listens where etcd was, and answers every request with the same bytes, then closes."""
+
+    def __init__(self, netns, port=2379):
+        self.answer = b""
+        self.served = 0
+        self._listener = netns.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", port))
+        self._listener.listen(64)
+        self._closing = False
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while not self._closing:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                try:
+                    connection.settimeout(5)
+                    connection.recv(65536)
+                    connection.sendall(self.answer)
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):
+                        pass
+                except OSError:
+                    pass
+            self.served += 1
+
+    def close(self):
+        self._closing = True
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+def _http(body, status=b"200 OK", length=None):
+    return (b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json\r\nContent-Length: "
+            + str(len(body) if length is None else length).encode() + b"\r\n\r\n" + body)
+
+
+HEADER = b'{"header":{"revision":"999999"}'
+LIES = {
+    "no-http": b"\x00\x01\x02garbage\r\n\r\n",
+    "html": _http(b"<html>It works!</html>"),
+    "cut-short": _http(HEADER, length=5000),
+    "empty": _http(b""),
+    "no-header": _http(b"{}"),
+    "bad-base64": _http(HEADER + b',"responses":[{"response_range":{"kvs":[{"key":"?","mod_revision":"1"}]}}]}'),
+    "wrong-shape": _http(HEADER + b',"responses":{"a":[1,2]}}'),
+    "huge-number": _http(b'{"header":{"revision":"' + b"9" * 40 + b'"}}'),
+    "deep": _http(b"[" * 100000),
+    "huge": _http(b'{"header":"' + b"x" * (17 << 20) + b'"}'),
+    "error-page": _http(b"<html>502</html>", b"502 Bad Gateway"),
+}
+
+
+@pytest.mark.timeout(300)
+def test_garbage_answers(netns, make_etcd, make_engine):
+    """what answers instead of etcd is told in the log; ownership stays as it is"""
+    etcd = make_etcd(netns)
+    etcd.assign(["A"], "e1")
+    engine = make_engine(netns, http_only(etcd, "e1")).start()
+    assert engine.post("A", b"x").status_code == 200
+    etcd.kill()
+    liar = Liar(netns)
+    try:
+        for name, lie in LIES.items():
+            before = engine.stats()["etcd_rejected_answers_total"]
+            served = liar.served
+            liar.answer = lie
+            wait_for(lambda: liar.served >= served + 2, 20, f"{name}: two more requests")
+            if name not in ("no-http",):
+                wait_for(lambda: engine.stats()["etcd_rejected_answers_total"] > before, 20, f"{name} thrown away")
+            assert engine.post("A", b"x").status_code == 200
+            assert engine.post("B", b"x").status_code == 409
+        wait_for(lambda: engine.health()[1]["parts"]["etcd"] == "degraded", 20, "degraded")
+    finally:
+        liar.close()
+    lines = [line for line in engine.log().splitlines() if "ownership is unchanged" in line]
+    assert 1 <= len(lines) <= 30 * PATIENCE, "one line now and then, not one an answer"
+    assert any("the answer was thrown away" in line for line in lines)
+    etcd.revive()
+    wait_for(lambda: engine.health()[1]["parts"]["etcd"] == "healthy", 20, lambda: engine.health())
+    assert owned(engine) == {"A"}
+
+
+def test_compaction(netns, make_etcd, make_engine):
+    """what the engine missed is compacted: it reads everything anew"""
+    etcd = make_etcd(netns)
+    etcd.assign([f"K{i}" for i in range(10)], "e1")
+    engine = make_engine(netns, http_only(etcd, "e1")).start()
+    wait_for(lambda: engine.stats()["etcd_watching"] == 1, 5, "watching")
+    assert engine.stats()["etcd_reads_total"] == 1
+    os.kill(engine.pid, signal.SIGSTOP)
+    try:
+        etcd.kill()
+        etcd.revive()
+        wait_for(lambda: _up(etcd), 20, "etcd")
+        etcd.assign([f"K{i}" for i in range(5)], "e2")
+        etcd.put("/elsewhere", "x")
+        etcd.compact(etcd.revision())
+    finally:
+        os.kill(engine.pid, signal.SIGCONT)
+    wait_for(lambda: owned(engine) == {f"K{i}" for i in range(5, 10)}, 20, lambda: engine.stats())
+    assert engine.stats()["etcd_reads_total"] == 2
+    assert "is compacted, reading all assignments" in engine.log()
+    etcd.put(ASSIGNMENTS + "K0", "e1")
+    wait_for(lambda: "K0" in owned(engine), 5, "changes after it")
+
+
+def _up(etcd):
+    try:
+        return etcd.revision()
+    except AssertionError:
+        return None
+
+
+def test_user_and_password(netns, make_etcd, make_engine, tmp_path):
+    """a token is fetched, and anew when etcd has forgotten it; a wrong password is said so"""
+    etcd = make_etcd(netns)
+    etcd.assign(["A"], "e1")
+    for command in (("user", "add", "root:rootpw"), ("user", "grant-role", "root", "root"),
+                    ("user", "add", "fastpath:secret"), ("role", "add", "fp"),
+                    ("role", "grant-permission", "fp", "readwrite", "--prefix", "/"),
+                    ("user", "grant-role", "fastpath", "fp"), ("auth", "enable")):
+        netns.run("env", "ETCDCTL_API=3", "etcdctl", "--endpoints", etcd.urls, *command)
+    password, wrong = tmp_path / "password", tmp_path / "wrong"
+    for file, text in ((password, "secret\n"), (wrong, "guess\n")):
+        file.write_text(text)
+        file.chmod(0o600)
+    settings = http_only(etcd, "e1")
+    settings["etcd"] |= {"user": "fastpath", "password_file": str(password)}
+    engine = make_engine(netns, settings).start()
+    assert owned(engine) == {"A"}
+    etcd.kill()  # simple tokens live in its memory
+    etcd.revive()
+    wait_for(lambda: "etcd: answers again" in engine.log() or engine.stats()["etcd_answer_age_ms"] < 200, 20, "etcd")
+    options = ["--endpoints", etcd.urls, "--user", "fastpath", "--password-file", password]
+    wait_for(lambda: etcd_ctl(netns, "move", "B", "e1", *options, check=False).returncode == 0, 20, "a move")
+    wait_for(lambda: owned(engine) == {"A", "B"}, 20, lambda: engine.health())
+    assert "secret" not in engine.log()
+    engine.stop()
+    engine.configure({"etcd": {"password_file": str(wrong)}})
+    engine.environment["OWNED_KEYS"] = "A"
+    engine.start()
+    wait_for(lambda: any("authentication failed" in reason for reason in engine.health()[1]["reasons"]), 20,
+             lambda: engine.health())
+    assert owned(engine) == {"A"}
+    refused = etcd_ctl(netns, "engines", "--endpoints", etcd.urls, check=False)
+    assert refused.returncode == 1 and refused.stderr.count("\n") == 1 and "user name is empty" in refused.stderr
+
+
+def _certificates(directory):
+    def openssl(*arguments):
+        subprocess.run(["openssl", *map(str, arguments)], cwd=directory, check=True, capture_output=True)
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 2, "-subj", "/CN=ca",
+            "-keyout", "ca.key", "-out", "ca.pem")
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=node", "-keyout", "key.pem",
+            "-out", "node.csr")
+    (directory / "ext").write_text("subjectAltName=IP:127.0.0.1\n")
+    openssl("x509", "-req", "-in", "node.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", 2,
+            "-extfile", "ext", "-out", "cert.pem")
+
+
+def test_tls(netns, make_etcd, make_engine, tmp_path):
+    """https with a certificate of our own; without the right authority nothing is believed"""
+    _certificates(tmp_path)
+    etcd = make_etcd(netns, tls=tmp_path)
+    assert etcd.urls.startswith("https://")
+    settings = http_only(etcd, "e1")
+    files = {f"{name}_file": str(tmp_path / f"{file}.pem") for name, file in (("ca", "ca"), ("cert", "cert"), ("key", "key"))}
+    settings["etcd"] |= files
+    engine = make_engine(netns, settings).start()
+    options = ["--endpoints", etcd.urls]
+    for name, file in files.items():
+        options += ["--" + name.replace("_", "-"), file]
+    etcd_ctl(netns, "move", "A", "e1", *options)
+    wait_for(lambda: owned(engine) == {"A"}, 5, "A")
+    engine.stop()
+    engine.configure({"etcd": {"ca_file": None}})
+    engine.environment["OWNED_KEYS"] = "B"
+    engine.start()
+    wait_for(lambda: any("certificate" in reason for reason in engine.health()[1]["reasons"]), 20,
+             lambda: engine.health())
+    assert owned(engine) == {"B"}
+
+
+# ---- the command line ----
+
+def test_assign(netns, make_etcd, make_engine, tmp_path):
+    """symbols to engines: balanced, repeatable, minimal when an engine goes, and what it says"""
+    etcd = make_etcd(netns)
+    symbols = tmp_path / "symbols"
+    symbols.write_text("".join(f"K{i}\n" for i in range(900)) + "\nK5\n")
+    options = ["--endpoints", etcd.urls]
+
+    def run(*arguments, status=0):
+        done = etcd_ctl(netns, *arguments, *options, check=False)
+        assert done.returncode == status, done.stderr
+        return done
+    assert run("assign", "--symbols", symbols, status=1).stderr == (
+        "fastpathctl: no engine is registered in etcd: start one with ETCD_ENDPOINTS set\n")
+    engines = {name: make_engine(netns, http_only(etcd, name, port)).start()
+               for name, port in (("e1", 8081), ("e2", 8082), ("e3", 8083))}
+    planned = run("assign", "--symbols", symbols, "--dry-run")
+    assert planned.stderr == "900 keys would move, 0 are where they belong, 3 engines\n"
+    assert etcd.owners() == {}
+    assert run("assign", "--symbols", symbols).stderr == "900 keys moved, 0 are where they belong, 3 engines\n"
+    before = etcd.owners()
+    assert sorted(f"{key}\t-\t{owner}" for key, owner in before.items()) == sorted(planned.stdout.splitlines())
+    assert len(before) == 900 and all(200 < list(before.values()).count(name) < 400 for name in engines)
+    revision = etcd.revision()
+    assert run("assign", "--symbols", symbols).stderr == "0 keys moved, 900 are where they belong, 3 engines\n"
+    assert etcd.revision() == revision
+    for name, engine in engines.items():
+        wait_for(lambda: owned(engine) == {k for k, o in before.items() if o == name}, 5, name)
+    listed = [json.loads(line) for line in run("engines", "--json").stdout.splitlines()]
+    assert {row["id"]: row["keys"] for row in listed} == {n: list(before.values()).count(n) for n in engines}
+    # one goes: only its keys move
+    engines["e2"].stop()
+    assert "2 engines" in run("assign", "--symbols", symbols).stderr
+    after = etcd.owners()
+    assert {k for k in after if after[k] != before[k]} == {k for k, o in before.items() if o == "e2"}
+    assert run("move", "K1", "e2", status=1).stderr == (
+        "fastpathctl: engine e2 is not registered in etcd; see fastpathctl engines, or use --force\n")
+    run("move", "K1", "e2", "--force")
+    assert etcd.owners()["K1"] == "e2"
+    assert "usage: fastpathctl assign --symbols FILE" in run("assign", status=2).stderr
+    nobody = ctl("engines", "--endpoints", "http://127.0.0.1:1", check=False)
+    assert nobody.returncode == 1 and nobody.stderr.count(b"\n") == 1
+
+
+# ---- election ----
+
+class Fleet:
+    """Three engines, each in a namespace of its own with a port on one multicast feed, and one with a cluster of
+    etcd, joined by a bridge."""
+
+    def __init__(self, make_netns, make_etcd, make_engine, keys, settings):
+        self.hub = make_netns("h")
+        self._bridge("feed", "10.99.0.2/24")
+        self._bridge("etcd", "10.77.0.254/24")
+        self.hub.run("ip", "route", "add", "224.0.0.0/4", "dev", "feed")
+        self.etcd = make_etcd(self.hub, nodes=3, host="10.77.0.254")
+        self.make_netns, self.make_engine = make_netns, make_engine
+        self.keys, self.settings = keys, settings
+        self.engines = {}
+
+    def _bridge(self, name, address):
+        self.hub.run("ip", "link", "add", name, "type", "bridge", "mcast_snooping", "0")
+        self.hub.run("ip", "address", "add", address, "dev", name)
+        self.hub.run("ip", "link", "set", name, "up")
+        self.hub.run("sysctl", "-q", "-w", f"net.ipv6.conf.{name}.disable_ipv6=1")
+
+    def join(self, i):
+        """engine e<i>, started and ready"""
+        netns = self.make_netns(f"e{i}")
+        netns.run("sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
+        for bridge, inside in (("feed", "fp0"), ("etcd", "eth0")):
+            self.hub.run("ip", "link", "add", f"{bridge}{i}", "type", "veth", "peer", "name", inside, "netns", netns.name)
+            self.hub.run("ip", "link", "set", f"{bridge}{i}", "master", bridge, "up")
+            self.hub.run("sysctl", "-q", "-w", f"net.ipv6.conf.{bridge}{i}.disable_ipv6=1")
+            netns.run("ip", "link", "set", inside, "up")
+        self.hub.run("ethtool", "-K", "feed", "tx", "off", check=False)
+        netns.run("ip", "address", "add", f"10.77.0.{i}/24", "dev", "eth0")
+        self.engines[f"e{i}"] = self.make_engine(netns, {
+            "engine": {"id": f"e{i}"}, "ownership": {"mode": "etcd", "assign": "auto", "moves_per_s": 2000},
+            "port nic0": {"address": f"10.99.0.{10 + i}/24", "checksum": "trust"},
+            "http": {"advertise": f"http://10.77.0.{i}:8080"}, "etcd": {"endpoints": self.etcd.urls, "poll_ms": 200},
+        } | self.settings).start(60)
+        return self.engines[f"e{i}"]
+
+    def cut(self, i, off):
+        self.hub.run("ip", "link", "set", f"etcd{i}", "down" if off else "up")
+
+    def agreed(self, names):
+        """All keys belong to these engines, and each of them knows which ones: {key: engine}, else None."""
+        try:
+            owners = self.etcd.owners()
+            if set(owners.values()) - set(names) or len(owners) != len(self.keys):
+                return None
+            for name in names:
+                if owned(self.engines[name]) != {key for key, owner in owners.items() if owner == name}:
+                    return None
+        except (AssertionError, OSError):
+            return None
+        return owners if set(owners.values()) == set(names) else None
+
+
+def _rested(fleet, names, seconds, what):
+    """agreed, and not moving any more"""
+    seen = [None, 0]
+
+    def same():
+        owners = fleet.agreed(names)
+        if owners is None or owners != seen[0]:
+            seen[:] = [owners, time.monotonic()]
+        return owners if owners and time.monotonic() - seen[1] > 1 else None
+    return wait_for(same, seconds, what)
+
+
+def _moved(before, after):
+    return {key for key in before if before[key] != after[key]}
+
+
+@pytest.mark.timeout(600)
+def test_three_engines_elect_and_reassign(make_netns, make_etcd, make_engine, soak, tmp_path):
+    """one joins, etcd's leader is killed, one is killed, one is cut off: each key has one owner at every revision"""
+    keys = [checks.key_name(i).decode() for i in range(1000 if soak else 300)]
+    fleet = Fleet(make_netns, make_etcd, make_engine, keys, {"eal": {"lcores": "0@0,1@1,2@1"}, "journal": {"memory_mb": 4}})
+    etcd = fleet.etcd
+    fleet.join(1)
+    fleet.join(2)
+    symbols = tmp_path / "symbols"
+    symbols.write_text("\n".join(keys))
+    etcd_ctl(fleet.hub, "assign", "--symbols", symbols, "--endpoints", etcd.urls)
+    before = _rested(fleet, ["e1", "e2"], 20, "two engines agree")
+    first = etcd.revision()
+    feed = senders.Background(_HubWire(fleet.hub), rate=1000, keys=len(keys))
+    try:
+        # one joins: what it gets is all that moves
+        fleet.join(3)
+        after = _rested(fleet, ["e1", "e2", "e3"], 30, "three engines agree")
+        moved = _moved(before, after)
+        assert moved == {key for key, owner in after.items() if owner == "e3"} and len(moved) < len(keys) / 2
+
+        # etcd's leader is killed: nobody's keys move
+        before = after
+        etcd.kill(etcd.leader())
+        wait_for(lambda: _up(etcd) and etcd.leader() is not None, 30, "another leader of etcd")
+        etcd.put("/elsewhere", "x")
+        wait_for(lambda: all(e.health()[1]["parts"]["etcd"] == "healthy" for e in fleet.engines.values()), 30,
+                 lambda: [e.health() for e in fleet.engines.values()])
+        assert etcd.owners() == before
+
+        # the engine that leads is killed: its keys, and no others, go to the living within two lease periods
+        leader = wait_for(lambda: etcd.items("/fastpath/election/").get("/fastpath/election/leader"), 30, "a leader")["value"]
+        fleet.engines[leader].kill9()
+        rest = sorted(set(fleet.engines) - {leader})
+        after = _rested(fleet, rest, 2 * LEASE_S, f"the keys of {leader} taken")
+        assert _moved(before, after) == {key for key, owner in before.items() if owner == leader}
+
+        # one is cut off from etcd alone: it journals on with what it knows, and its keys are taken
+        before, lonely, other = after, rest[0], rest[1]
+        fleet.cut(int(lonely[1]), True)
+        wait_for(lambda: set(etcd.owners().values()) == {other}, 2 * LEASE_S, f"the keys of {lonely} taken")
+        engine = fleet.engines[lonely]
+        assert engine.health()[1]["parts"]["etcd"] == "degraded"
+        assert owned(engine) == {key for key, owner in before.items() if owner == lonely}
+        assert engine.get("/health/ready").status_code == 200
+        fleet.cut(int(lonely[1]), False)
+        after = _rested(fleet, rest, 2 * LEASE_S, f"{lonely} back")
+        assert after == before
+    finally:
+        feed.stop()
+    _one_owner_at_every_revision(etcd, keys, set(fleet.engines), first)
+    for name in rest:
+        stats = fleet.engines[name].rest()
+        # the law of messages only: a packet socket counts frames of other interfaces until it is bound to its own
+        assert stats["messages_total"] == stats["journaled_total"] + stats["messages_filtered_total"]
+        assert stats["fast_path_drops_total"] == 0
+
+
+class _HubWire:
+    """what senders.Background needs of a wire"""
+
+    def __init__(self, hub):
+        self.hub = hub
+
+    def udp(self):
+        s = self.hub.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.99.0.2"))
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+        return s
+
+
+def _one_owner_at_every_revision(etcd, keys, engines, first):
+    """replays etcd's history: from revision `first` on every key is assigned, always, to one of the engines"""
+    last = etcd.put(ASSIGNMENTS + "end", "e1")
+    owner = {}
+    for revision, changes in itertools.groupby(etcd.history(ASSIGNMENTS, last), key=lambda change: change[0]):
+        touched = set()
+        for _, path, value in changes:
+            key = path[len(ASSIGNMENTS):]
+            assert key not in touched, f"revision {revision}: {key} is assigned twice"
+            assert value is not None, f"revision {revision}: {key} belongs to nobody"
+            assert value in engines, f"revision {revision}: {key} belongs to {value}"
+            assert owner.get(key) != value, f"revision {revision}: {key} moved to where it was"
+            touched.add(key)
+            owner[key] = value
+        assert revision < first or len(owner) >= len(keys), f"revision {revision}: only {len(owner)} keys have an owner"
+    assert set(owner) == set(keys) | {"end"}
