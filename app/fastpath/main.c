@@ -18,6 +18,7 @@
 #include "control/figures_source.h"
 #include "control/journal_thread.h"
 #include "control/kafka_bridge.h"
+#include "control/kafka_fence.h"
 #include "control/loop.h"
 #include "control/ownership.h"
 #include "control/telemetry.h"
@@ -235,6 +236,11 @@ static int make_memlogs(struct engine *e, char err[CONFIG_ERROR_MAX])
 	return 0;
 }
 
+static bool lease_held(const void *ownership)
+{
+	return ownership_lease_held(ownership);
+}
+
 static int start_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
 {
 	/* before retention runs for the first time */
@@ -242,6 +248,7 @@ static int start_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
 		e->kafka = kafka_bridge_create(&e->config, &e->dir, err);
 		if (e->kafka == NULL)
 			return -EINVAL;
+		kafka_bridge_set_lease(e->kafka, lease_held, e->ownership);
 	}
 	for (uint32_t i = 0; i < e->config.worker_lcore_count; i++) {
 		if (e->kafka != NULL)
@@ -343,6 +350,8 @@ static int boot(struct engine *e, char err[CONFIG_ERROR_MAX])
 	    ownership_create(&e->config, e->dir.uuid_text, control_port(e->control), err);
 	if (e->ownership == NULL)
 		return -ENOMEM;
+	if (e->config.kafka)
+		ownership_set_fence(e->ownership, kafka_fence, &e->config);
 	if ((ret = ownership_register(e->ownership, err)) < 0 || (ret = start_eal(e, err)) < 0 ||
 	    (ret = make_memlogs(e, err)) < 0)
 		return ret;

@@ -165,8 +165,15 @@ static enum kafka_trouble claim(struct kafka_bridge *b, bool released)
 static enum kafka_trouble check_claim(struct kafka_bridge *b)
 {
 	struct kafka_cursors c;
-	enum kafka_trouble t = kafka_cursors_read(b, &c);
+	enum kafka_trouble t;
 
+	if (b->lease_held != NULL && !b->lease_held(b->lease_arg)) {
+		b->held = true;
+		return kafka_fail(b, KAFKA_FENCED,
+		                  "fenced while this engine's lease in etcd is gone: its keys may "
+		                  "belong to others; waiting for the lease");
+	}
+	t = kafka_cursors_read(b, &c);
 	if (t != KAFKA_FINE)
 		return t;
 	b->held = c.claim[0] != '\0' && !c.claim_released && strcmp(c.claim, b->dir->uuid_text);
@@ -497,6 +504,12 @@ struct kafka_bridge *kafka_bridge_create(const struct config *c, const struct jo
 		return NULL;
 	}
 	return b;
+}
+
+void kafka_bridge_set_lease(struct kafka_bridge *b, bool (*held)(const void *arg), const void *arg)
+{
+	b->lease_held = held;
+	b->lease_arg = arg;
 }
 
 int kafka_bridge_start(struct kafka_bridge *b, struct journal_thread *journal,

@@ -60,6 +60,8 @@ struct kafka_bridge {
 	const char *engine;
 	bool fenced; /* look at the claim before the next producer is made */
 	bool held;   /* that claim was somebody else's */
+	bool (*lease_held)(const void *arg); /* NULL: there is no lease to look at */
+	const void *lease_arg;
 
 	rd_kafka_t *plain, *producer;
 	rd_kafka_topic_t *events, *cursors, *gaps, *dead_letter;
