@@ -175,6 +175,9 @@ def test_409_follows_a_move(netns, make_etcd, make_engine):
         assert (key["owned"], key["owner"], key["url"]) == (False, name, refused["url"])
         assert owner.get("/keys/A").json()["owned"] is True
         assert "A" in owned(owner) and "A" not in owned(other)
+        both = other.get("/ownership").json()["engines"]
+        assert [(e["id"], e["url"]) for e in both] == [("e1", f"http://{one.address}"), ("e2", f"http://{two.address}")]
+        assert [e["keys"] for e in both] == ([1, 1] if name == "e2" else [2, 0])
     # a key of nobody
     nobody = one.post("Z", b"x")
     assert nobody.status_code == 409 and nobody.json()["owner"] is None

@@ -122,6 +122,18 @@ static void get_key(struct routes *routes, struct http_request *r)
 	                           "last_seq", (json_int_t)figures.last_seq));
 }
 
+static json_t *engines_json(const struct ownership *own)
+{
+	json_t *engines = json_array();
+	const char *id, *url;
+	uint64_t keys;
+
+	for (uint32_t i = 0; ownership_engine_at(own, i, &id, &url, &keys); i++)
+		json_array_append_new(engines, json_pack("{s:s, s:s, s:I}", "id", id, "url", url,
+		                                         "keys", (json_int_t)keys));
+	return engines;
+}
+
 static void get_ownership(struct routes *routes, struct http_request *r)
 {
 	const struct ownership *own = routes->ownership;
@@ -137,10 +149,11 @@ static void get_ownership(struct routes *routes, struct http_request *r)
 		json_array_append_new(keys, text ? text : json_null());
 	}
 	http_answer_json(r, 200,
-	                 json_pack("{s:s, s:s, s:b, s:I, s:b, s:o}", "engine",
+	                 json_pack("{s:s, s:s, s:b, s:I, s:b, s:o, s:o}", "engine",
 	                           routes->config->engine_id, "mode", ownership_mode_name(own),
 	                           "known", ownership_known(own), "key_count", (json_int_t)count,
-	                           "truncated", count > json_array_size(keys), "keys", keys));
+	                           "truncated", count > json_array_size(keys), "keys", keys,
+	                           "engines", engines_json(own)));
 }
 
 /* RFC 6750. Every byte is looked at, whatever differs, so that time tells nothing */

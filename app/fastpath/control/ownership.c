@@ -367,6 +367,17 @@ bool ownership_key_at(const struct ownership *o, uint64_t i, const void **key, u
 	return true;
 }
 
+bool ownership_engine_at(const struct ownership *o, uint32_t i, const char **engine,
+                         const char **url, uint64_t *keys)
+{
+	if (i >= o->engine_count)
+		return false;
+	*engine = o->engine[i].id;
+	*url = o->engine[i].http;
+	*keys = o->table != NULL ? assignments_owned(o->table, o->engine[i].id) : 0;
+	return true;
+}
+
 void ownership_set_fence(struct ownership *o, int (*fence)(void *arg, const char *engine),
                          void *arg)
 {

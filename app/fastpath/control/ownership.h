@@ -49,6 +49,11 @@ uint64_t ownership_key_count(const struct ownership *o);    /* 0 for all */
 #define OWNERSHIP_KEYS_LISTED 1000
 bool ownership_key_at(const struct ownership *o, uint64_t i, const void **key, uint32_t *len);
 
+/* The i-th engine registered in etcd, by id: its URL ("" unknown) and how many keys it owns; false past
+ * the end. Borrowed until the next step. */
+bool ownership_engine_at(const struct ownership *o, uint32_t i, const char **engine,
+                         const char **url, uint64_t *keys);
+
 /* Any thread: whether this engine's registration in etcd is certainly alive. Without etcd always
  * true. A bridge that was fenced must not come back before this is true again. */
 bool ownership_lease_held(const struct ownership *o);
