@@ -3,6 +3,7 @@
 
     wire     one appliance and one feed namespace joined by a veth (make_wire(...) for others)
     engine   make_engine: engine(settings, huge=..., wire=...) gives an appliance.Engine, not yet started
+    broker   a real Kafka broker, one for the session
     huge     False and True in turn; True is skipped where there are no hugepages
 
 SOAK=1 runs the full counts; FASTPATH_BUILD names another build directory.
@@ -16,6 +17,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import appliance  # noqa: E402
+import kafka  # noqa: E402
 import sandbox  # noqa: E402
 
 SOAK = os.environ.get("SOAK", "0") == "1"
@@ -105,6 +107,19 @@ def huge(request):
     if request.param and _state["no_huge"]:
         pytest.skip(f"no hugepages: {_state['no_huge']}")
     return request.param
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory):
+    """a real Kafka broker; skipped by name and reason where its jars cannot be had, unless REQUIRE_KAFKA=1"""
+    refused = kafka.fetch()
+    if refused and os.environ.get("REQUIRE_KAFKA") == "1":
+        pytest.fail(f"REQUIRE_KAFKA=1: {refused}")
+    if refused:
+        pytest.skip(refused)
+    one = kafka.Broker(tmp_path_factory.mktemp("broker"))
+    yield one
+    one.close()
 
 
 @pytest.fixture

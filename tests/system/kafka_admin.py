@@ -1,0 +1,108 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator does to topics, through librdkafka's admin API: run it inside the broker's namespace.
+
+    kafka_admin.py BOOTSTRAP create TOPIC PARTITIONS [KEY=VALUE...]
+    kafka_admin.py BOOTSTRAP partitions TOPIC TOTAL
+    kafka_admin.py BOOTSTRAP configure TOPIC KEY=VALUE...
+    kafka_admin.py BOOTSTRAP allow PRINCIPAL          everything, to one user
+"""
+import ctypes
+import sys
+
+RK = ctypes.CDLL("librdkafka.so.1")
+TIMEOUT_MS = 20000
+RESOURCE_ANY, RESOURCE_TOPIC, RESOURCE_GROUP, RESOURCE_BROKER, RESOURCE_TXN = 1, 2, 3, 4, 5
+PATTERN_LITERAL, OPERATION_ALL, PERMISSION_ALLOW = 3, 2, 3
+
+for name in ("rd_kafka_conf_new", "rd_kafka_new", "rd_kafka_queue_new", "rd_kafka_queue_poll", "rd_kafka_NewTopic_new",
+             "rd_kafka_NewPartitions_new", "rd_kafka_ConfigResource_new", "rd_kafka_AclBinding_new",
+             "rd_kafka_event_CreateTopics_result", "rd_kafka_event_CreatePartitions_result",
+             "rd_kafka_event_AlterConfigs_result", "rd_kafka_event_CreateAcls_result",
+             "rd_kafka_CreateTopics_result_topics", "rd_kafka_CreatePartitions_result_topics",
+             "rd_kafka_AlterConfigs_result_resources", "rd_kafka_CreateAcls_result_acls", "rd_kafka_acl_result_error"):
+    getattr(RK, name).restype = ctypes.c_void_p
+for name in ("rd_kafka_event_error_string", "rd_kafka_err2str", "rd_kafka_error_string"):
+    getattr(RK, name).restype = ctypes.c_char_p
+
+
+def client(bootstrap):
+    error = ctypes.create_string_buffer(512)
+    conf = ctypes.c_void_p(RK.rd_kafka_conf_new())
+    RK.rd_kafka_conf_set(conf, b"bootstrap.servers", bootstrap.encode(), error, len(error))
+    rk = RK.rd_kafka_new(0, conf, error, len(error))
+    if not rk:
+        sys.exit(error.value.decode())
+    return ctypes.c_void_p(rk)
+
+
+def ask(rk, request, things, result, items, item_error):
+    """send the request for `things`, wait for the answer, and fail as it fails"""
+    queue = ctypes.c_void_p(RK.rd_kafka_queue_new(rk))
+    array = (ctypes.c_void_p * len(things))(*things)
+    getattr(RK, request)(rk, array, ctypes.c_size_t(len(things)), None, queue)
+    event = RK.rd_kafka_queue_poll(queue, TIMEOUT_MS)
+    if not event:
+        sys.exit(f"{request}: no answer")
+    event = ctypes.c_void_p(event)
+    if RK.rd_kafka_event_error(event):
+        sys.exit(f"{request}: {RK.rd_kafka_event_error_string(event).decode()}")
+    count = ctypes.c_size_t()
+    answer = ctypes.c_void_p(getattr(RK, result)(event))
+    got = ctypes.cast(getattr(RK, items)(answer, ctypes.byref(count)), ctypes.POINTER(ctypes.c_void_p))
+    for i in range(count.value):
+        code = item_error(ctypes.c_void_p(got[i]))
+        if code:
+            sys.exit(f"{request}: {RK.rd_kafka_err2str(code).decode()}")
+
+
+def create(rk, topic, partitions, *settings):
+    error = ctypes.create_string_buffer(512)
+    new = RK.rd_kafka_NewTopic_new(topic.encode(), int(partitions), 1, error, len(error))
+    for setting in settings:
+        key, value = setting.split("=", 1)
+        RK.rd_kafka_NewTopic_set_config(ctypes.c_void_p(new), key.encode(), value.encode())
+    ask(rk, "rd_kafka_CreateTopics", [new], "rd_kafka_event_CreateTopics_result",
+        "rd_kafka_CreateTopics_result_topics", RK.rd_kafka_topic_result_error)
+
+
+def partitions(rk, topic, total):
+    error = ctypes.create_string_buffer(512)
+    new = RK.rd_kafka_NewPartitions_new(topic.encode(), ctypes.c_size_t(int(total)), error, len(error))
+    ask(rk, "rd_kafka_CreatePartitions", [new], "rd_kafka_event_CreatePartitions_result",
+        "rd_kafka_CreatePartitions_result_topics", RK.rd_kafka_topic_result_error)
+
+
+def configure(rk, topic, *settings):
+    resource = RK.rd_kafka_ConfigResource_new(RESOURCE_TOPIC, topic.encode())
+    for setting in settings:
+        key, value = setting.split("=", 1)
+        RK.rd_kafka_ConfigResource_set_config(ctypes.c_void_p(resource), key.encode(), value.encode())
+    ask(rk, "rd_kafka_AlterConfigs", [resource], "rd_kafka_event_AlterConfigs_result",
+        "rd_kafka_AlterConfigs_result_resources", RK.rd_kafka_ConfigResource_error)
+
+
+def allow(rk, principal):
+    error = ctypes.create_string_buffer(512)
+    bindings = []
+    for kind, name in ((RESOURCE_TOPIC, b"*"), (RESOURCE_GROUP, b"*"), (RESOURCE_TXN, b"*"),
+                       (RESOURCE_BROKER, b"kafka-cluster")):
+        binding = RK.rd_kafka_AclBinding_new(kind, name, PATTERN_LITERAL, principal.encode(), b"*", OPERATION_ALL,
+                                             PERMISSION_ALLOW, error, len(error))
+        if not binding:
+            sys.exit(error.value.decode())
+        bindings.append(binding)
+
+    def failure(result):
+        problem = RK.rd_kafka_acl_result_error(result)
+        return RK.rd_kafka_error_code(ctypes.c_void_p(problem)) if problem else 0
+    ask(rk, "rd_kafka_CreateAcls", bindings, "rd_kafka_event_CreateAcls_result", "rd_kafka_CreateAcls_result_acls", failure)
+
+
+def main(bootstrap, action, *arguments):
+    actions = {"create": create, "partitions": partitions, "configure": configure, "allow": allow}
+    actions[action](client(bootstrap), *arguments)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
