@@ -110,7 +110,7 @@ def huge(request):
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory):
+def one_broker(tmp_path_factory):
     """a real Kafka broker; skipped by name and reason where its jars cannot be had, unless REQUIRE_KAFKA=1"""
     refused = kafka.fetch()
     if refused and os.environ.get("REQUIRE_KAFKA") == "1":
@@ -120,6 +120,14 @@ def broker(tmp_path_factory):
     one = kafka.Broker(tmp_path_factory.mktemp("broker"))
     yield one
     one.close()
+
+
+@pytest.fixture
+def broker(one_broker):
+    """it runs, whatever the last test did with it"""
+    if one_broker.process.poll() is not None:
+        one_broker.start()
+    return one_broker
 
 
 @pytest.fixture

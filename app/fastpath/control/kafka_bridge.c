@@ -210,9 +210,10 @@ static enum kafka_trouble prepare(struct kafka_bridge *b)
 /* The transaction is gone. KAFKA_FINE: the same producer can go on from where the last one ended */
 static enum kafka_trouble recover(struct kafka_bridge *b, enum kafka_trouble t)
 {
-	uint32_t events = b->tx.events;
 	enum kafka_trouble aborted = kafka_abort(b);
+	const struct kafka_transaction tx = b->tx;
 
+	b->tx = (struct kafka_transaction){0};
 	if (aborted != KAFKA_FINE)
 		return aborted;
 	if (t != KAFKA_CONTENT && t != KAFKA_AWAY)
@@ -222,15 +223,15 @@ static enum kafka_trouble recover(struct kafka_bridge *b, enum kafka_trouble t)
 		rd_kafka_poll(b->producer, BACKOFF_MS);
 		return KAFKA_FINE;
 	}
-	if (b->tx.dead_letters > 0 && events <= 1)
+	if (tx.dead_letters > 0 && tx.events <= 1)
 		return kafka_fail(b, KAFKA_REFUSED,
 		                  "topic %s does not take a record cut to fit it; raise its "
 		                  "max.message.bytes",
 		                  b->topic.dead_letter);
-	b->most = events > 1 ? events / 2 : 1;
-	if (events <= 1) {
-		b->dead_shard = b->tx.first_shard;
-		b->dead_seq = b->tx.first_seq;
+	b->most = tx.events > 1 ? tx.events / 2 : 1;
+	if (tx.events <= 1) {
+		b->dead_shard = tx.first_shard;
+		b->dead_seq = tx.first_seq;
 	}
 	return KAFKA_FINE;
 }
@@ -271,6 +272,7 @@ static void succeeded(struct kafka_bridge *b)
 {
 	uint32_t full = b->config->kafka_transaction_events;
 
+	b->tx = (struct kafka_transaction){0};
 	b->most = b->most < full / 2 ? 2 * b->most : full;
 	b->last_error[0] = '\0';
 	kafka_state(b, KAFKA_RUNNING, "as engine %s to topic %s", b->engine, b->topic.events);
@@ -281,7 +283,6 @@ static enum kafka_trouble deliver(struct kafka_bridge *b)
 {
 	uint64_t active = clock_steady_ns();
 
-	b->tx = (struct kafka_transaction){0};
 	b->most = b->config->kafka_transaction_events;
 	b->dead_seq = 0;
 	for (;;) {

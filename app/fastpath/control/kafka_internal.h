@@ -14,6 +14,7 @@
 
 #define KAFKA_SLICE_MS   500 /* a blocking call lasts no longer, so that a stop is heard */
 #define KAFKA_STEP_NS    (10 * CLOCK_NS_PER_S) /* an answer that takes longer does not come */
+#define KAFKA_SOON_NS    (2 * CLOCK_NS_PER_S)  /* who has not answered by then is away */
 #define KAFKA_TIMEOUT_MS "10000"               /* of a transaction */
 #define KAFKA_TX_BYTES   (16u << 20)
 #define KAFKA_TX_NS      (50 * 1000000ull) /* age at which a transaction is committed */

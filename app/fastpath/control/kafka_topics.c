@@ -15,11 +15,16 @@ static enum kafka_trouble look(struct kafka_bridge *b, const char *name, int32_t
 	rd_kafka_topic_t *t = rd_kafka_topic_new(b->plain, name, NULL);
 	const struct rd_kafka_metadata *m = NULL;
 	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__TIMED_OUT;
-	uint64_t deadline = clock_steady_ns() + KAFKA_STEP_NS;
+	uint64_t began = clock_steady_ns();
 
-	while (!kafka_over(b) && clock_steady_ns() < deadline && m == NULL) {
+	while (!kafka_over(b) && clock_steady_ns() - began < KAFKA_STEP_NS && m == NULL) {
 		err = rd_kafka_metadata(b->plain, 0, t, &m, KAFKA_SLICE_MS);
 		rd_kafka_poll(b->plain, 0);
+		if (m == NULL && clock_steady_ns() - began > KAFKA_SOON_NS)
+			kafka_state(b, KAFKA_AWAY_STATE, "no broker at %.100s answers: %s",
+			            b->config->kafka_bootstrap,
+			            b->last_error[0] != '\0' ? b->last_error
+			                                     : rd_kafka_err2str(err));
 		if (err != 0 && kafka_trouble_of(err) != KAFKA_AWAY)
 			break;
 	}

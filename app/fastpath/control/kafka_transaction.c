@@ -9,10 +9,9 @@
 #include "journal/segment.h"
 #include "kafka/message.h"
 
-#define GIVE_UP_NS    (60 * CLOCK_NS_PER_S) /* of one commit or abort: the producer has lost its way */
-#define AWAY_AFTER_NS (2 * CLOCK_NS_PER_S)
-#define LAST_WORD_NS  CLOCK_NS_PER_S
-#define FULL_MS       20
+#define GIVE_UP_NS   (60 * CLOCK_NS_PER_S) /* of one commit or abort: the producer has lost its way */
+#define LAST_WORD_NS CLOCK_NS_PER_S
+#define FULL_MS      20
 
 /* an error of the transactional API, once it says that the transaction cannot go on */
 static enum kafka_trouble trouble(struct kafka_bridge *b, const char *what, rd_kafka_error_t *error)
@@ -203,7 +202,7 @@ static enum kafka_trouble finish(struct kafka_bridge *b, const char *what,
 			return KAFKA_ENDING;
 		if (now - began > GIVE_UP_NS)
 			return kafka_fail(b, KAFKA_AWAY, "%s has not ended after 60 s", what);
-		if (now - began > AWAY_AFTER_NS)
+		if (now - began > KAFKA_SOON_NS)
 			kafka_state(b, KAFKA_AWAY_STATE, "%s waits for the broker: %s", what,
 			            b->last_error[0] != '\0' ? b->last_error : "no answer");
 	}
