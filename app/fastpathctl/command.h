@@ -31,6 +31,7 @@ int cmd_journal_verify(int argc, char **argv);
 int cmd_journal_cat(int argc, char **argv);
 int cmd_journal_stat(int argc, char **argv);
 int cmd_journal_repair(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_engines(int argc, char **argv);

@@ -9,6 +9,9 @@
 static const struct command commands[] = {
     {"journal", "ls|verify|cat|stat|repair DIR", "look at a journal directory, or repair it",
      cmd_journal},
+    {"replay", "DIR --topic T [filters]",
+     "send a journal, or parts of it, to another Kafka topic; replay --help for filters",
+     cmd_replay},
     {"status", "[--url URL] [--json]", "figures of a running engine (" ENGINE_URL ")", cmd_status},
     {"top", "[--url URL] [--count N]", "the same, live: once a second", cmd_top},
     {"engines", "[--json]",

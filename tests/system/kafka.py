@@ -98,6 +98,13 @@ class Broker:
     def admin(self, *arguments):
         self.netns.run("/usr/bin/python3", ADMIN, self.bootstrap, *arguments)
 
+    def allow(self, principal):
+        """everything, to one user: the broker's own tool, since librdkafka knows no ACL of transactional ids"""
+        jars = subprocess.run([SCRIPT, "jars"], capture_output=True, text=True, check=True).stdout.strip()
+        self.netns.run("java", "-cp", jars, "kafka.admin.AclCommand", "--bootstrap-server", self.bootstrap, "--add",
+                       "--allow-principal", principal, "--operation", "All", "--topic", "*", "--group", "*",
+                       "--transactional-id", "*", "--cluster")
+
     def read(self, topic, isolation="read_committed"):
         """all records that a consumer sees now, by partition and offset"""
         done = subprocess.run(

@@ -5,24 +5,22 @@
     kafka_admin.py BOOTSTRAP create TOPIC PARTITIONS [KEY=VALUE...]
     kafka_admin.py BOOTSTRAP partitions TOPIC TOTAL
     kafka_admin.py BOOTSTRAP configure TOPIC KEY=VALUE...
-    kafka_admin.py BOOTSTRAP allow PRINCIPAL          everything, to one user
 """
 import ctypes
 import sys
 
 RK = ctypes.CDLL("librdkafka.so.1")
 TIMEOUT_MS = 20000
-RESOURCE_ANY, RESOURCE_TOPIC, RESOURCE_GROUP, RESOURCE_BROKER, RESOURCE_TXN = 1, 2, 3, 4, 5
-PATTERN_LITERAL, OPERATION_ALL, PERMISSION_ALLOW = 3, 2, 3
+RESOURCE_TOPIC = 2
 
 for name in ("rd_kafka_conf_new", "rd_kafka_new", "rd_kafka_queue_new", "rd_kafka_queue_poll", "rd_kafka_NewTopic_new",
-             "rd_kafka_NewPartitions_new", "rd_kafka_ConfigResource_new", "rd_kafka_AclBinding_new",
+             "rd_kafka_NewPartitions_new", "rd_kafka_ConfigResource_new",
              "rd_kafka_event_CreateTopics_result", "rd_kafka_event_CreatePartitions_result",
-             "rd_kafka_event_AlterConfigs_result", "rd_kafka_event_CreateAcls_result",
+             "rd_kafka_event_AlterConfigs_result",
              "rd_kafka_CreateTopics_result_topics", "rd_kafka_CreatePartitions_result_topics",
-             "rd_kafka_AlterConfigs_result_resources", "rd_kafka_CreateAcls_result_acls", "rd_kafka_acl_result_error"):
+             "rd_kafka_AlterConfigs_result_resources"):
     getattr(RK, name).restype = ctypes.c_void_p
-for name in ("rd_kafka_event_error_string", "rd_kafka_err2str", "rd_kafka_error_string"):
+for name in ("rd_kafka_event_error_string", "rd_kafka_err2str"):
     getattr(RK, name).restype = ctypes.c_char_p
 
 
@@ -82,25 +80,8 @@ def configure(rk, topic, *settings):
         "rd_kafka_AlterConfigs_result_resources", RK.rd_kafka_ConfigResource_error)
 
 
-def allow(rk, principal):
-    error = ctypes.create_string_buffer(512)
-    bindings = []
-    for kind, name in ((RESOURCE_TOPIC, b"*"), (RESOURCE_GROUP, b"*"), (RESOURCE_TXN, b"*"),
-                       (RESOURCE_BROKER, b"kafka-cluster")):
-        binding = RK.rd_kafka_AclBinding_new(kind, name, PATTERN_LITERAL, principal.encode(), b"*", OPERATION_ALL,
-                                             PERMISSION_ALLOW, error, len(error))
-        if not binding:
-            sys.exit(error.value.decode())
-        bindings.append(binding)
-
-    def failure(result):
-        problem = RK.rd_kafka_acl_result_error(result)
-        return RK.rd_kafka_error_code(ctypes.c_void_p(problem)) if problem else 0
-    ask(rk, "rd_kafka_CreateAcls", bindings, "rd_kafka_event_CreateAcls_result", "rd_kafka_CreateAcls_result_acls", failure)
-
-
 def main(bootstrap, action, *arguments):
-    actions = {"create": create, "partitions": partitions, "configure": configure, "allow": allow}
+    actions = {"create": create, "partitions": partitions, "configure": configure}
     actions[action](client(bootstrap), *arguments)
 
 

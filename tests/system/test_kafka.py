@@ -12,7 +12,7 @@ import pytest
 import checks
 import kafka
 import senders
-from appliance import ctl, wait_for
+from appliance import program, wait_for
 
 PARTITIONS = 4
 pytestmark = pytest.mark.timeout(1800)
@@ -31,7 +31,8 @@ def kwire(make_wire, broker):
 
 
 # a machine that runs a broker, an appliance and its feed at once has latencies that are not the point here
-PATIENT = {"health": {"p99_degraded_us": 1e9, "p99_unhealthy_us": 1e9, "silent_feed_s": 0}}
+PATIENT = {"health": {"p99_degraded_us": 1e9, "p99_unhealthy_us": 1e9, "silent_feed_s": 0},
+           "http": {"durable_timeout_ms": 30000}}
 
 
 def settings(broker, topic, **more):
@@ -343,10 +344,12 @@ def test_records_that_are_gone(quiet, broker, topic):
 def test_two_engines_with_one_id(make_engine, make_wire, broker, topic):
     """no etcd: the second fences the first, which says who did; nothing is doubled"""
     engines = []
-    for _ in range(2):
+    for name in ("first", "second"):
         wire = make_wire()
         broker.attach(wire.appliance)
-        engines.append(make_engine(wire, settings(broker, topic) | {"engine": {"id": topic}}))
+        # on one machine EAL would refuse the second one
+        engines.append(make_engine(wire, settings(broker, topic) |
+                                   {"engine": {"id": topic}, "eal": {"file-prefix": topic + name}}))
     first, second = engines
     running(first.start())
     post(first, 20)
@@ -452,7 +455,36 @@ def test_tls_and_authorisation(quiet, broker, topic):
         file.write("\n".join([*lines, "sasl.password = fastpath-secret", ""]))
     quiet.start()
     in_state(quiet, "paused", "uthoriz")
-    broker.admin("allow", "User:fastpath")
+    broker.allow("User:fastpath")
     running(quiet)
     delivered(quiet)
     check(quiet, broker, topic)
+
+
+# ---- replay ----
+
+def test_replay(quiet, broker, topic):
+    """ranges of the journal go to another topic, as the bridge would send them; cursors stay"""
+    running(quiet.start())
+    post(quiet, 100)
+    delivered(quiet)
+    other = topic + "-again"
+    broker.admin("create", other, "3")
+    cursors = broker.read(topic + "-cursors")
+
+    def replay(*arguments, check=True):
+        return broker.netns.run(program("fastpathctl"), "replay", quiet.journal_dir, "--topic", other, "--bootstrap",
+                                broker.bootstrap, *arguments, check=check)
+    assert replay("--from-seq", 11, "--to-seq", 40).stdout == f"30 events sent to {other}\n"
+    quiet.stop()
+    events = checks.events(quiet.journal())
+    name = quiet.settings["engine"]["id"]
+    kafka.exactly_once(broker.read(other), [e for e in events if 11 <= e["seq"] <= 40], name, 3)
+    since = events[90]["time"]
+    assert replay("--since", since).stdout == f"10 events sent to {other}\n"
+    assert replay("--until", since, "--key", "K3").stdout == f"13 events sent to {other}\n"
+    assert broker.read(topic + "-cursors") == cursors and len(broker.read(topic)) == 100
+    done = replay("--shard", "x", check=False)
+    assert done.returncode == 2 and "--shard wants a number from 0 to 63, not 'x'" in done.stderr
+    done = broker.netns.run(program("fastpathctl"), "replay", quiet.journal_dir, check=False)
+    assert done.returncode == 2 and "--topic is missing" in done.stderr
