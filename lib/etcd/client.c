@@ -99,6 +99,8 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg)
 	struct etcd_call *call = arg;
 	size_t more = size * count;
 
+	if (more == 0)
+		return 0;
 	if (call->in_len + more > ETCD_ANSWER_MAX) {
 		call->too_long = true;
 		return 0;
@@ -388,7 +390,9 @@ static void answered(struct etcd_call *call)
 {
 	char err[ETCD_ERROR_MAX], why[ETCD_ERROR_MAX + 64];
 	struct etcd_answer answer;
-	int rc = etcd_answer_parse(&answer, call->kind, call->in, call->in_len, err);
+	/* an answer without a body left nothing to hold it */
+	int rc = etcd_answer_parse(&answer, call->kind, call->in != NULL ? call->in : "",
+	                           call->in_len, err);
 
 	if (rc < 0) {
 		call->c->rejected++;
@@ -421,8 +425,6 @@ static void settle(struct etcd_call *call)
 	} else if (call->stream) {
 		move_on(call, -EHOSTUNREACH, "the stream ended");
 	} else {
-		if (call->in == NULL)
-			on_data("", 1, 0, call);
 		answered(call);
 	}
 }

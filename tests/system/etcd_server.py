@@ -61,8 +61,17 @@ class Etcd:
     def kill(self, i=0):
         pid = self.pid(i)
         os.kill(pid, signal.SIGKILL)
-        # in a container nobody may reap it: a zombie has let go of everything, too
+        # in a container nobody may reap it; a zombie's other threads may still hold its sockets
         wait_for(lambda: not sandbox.alive(pid) or _state(pid) == "Z", 10, "etcd's end")
+        wait_for(lambda: not self._listens(i), 10, "etcd's port free")
+
+    def _listens(self, i):
+        host, port = self.endpoints[i].rsplit("/", 1)[1].rsplit(":", 1)
+        try:
+            self.netns.connect(host, int(port), 1).close()
+            return True
+        except OSError:
+            return False
 
     def revive(self, i=0):
         with open(f"{self.directory}/n{i + 1}.log", "ab") as log:
