@@ -659,3 +659,38 @@ def _one_owner_at_every_revision(etcd, keys, engines, first):
             owner[key] = value
         assert revision < first or len(owner) >= len(keys), f"revision {revision}: only {len(owner)} keys have an owner"
     assert set(owner) == set(keys) | {"end"}
+
+
+@pytest.mark.timeout(300)
+def test_a_dead_engine_is_fenced_first(netns, broker, make_etcd, make_engine, tmp_path):
+    """its transactional.id is taken before its keys are; when it wakes up it finds out, and delivers what it has once"""
+    broker.attach(netns)
+    etcd = make_etcd(netns)
+    kafka = {"kafka": {"enable": 1, "bootstrap_servers": broker.bootstrap, "topic": f"fence{os.getpid()}"}}
+    engines = {name: make_engine(netns, http_only(etcd, name, port, ownership={"mode": "etcd", "assign": "auto"}) | kafka)
+               for name, port in (("e1", 8081), ("e2", 8082))}
+    for engine in engines.values():
+        engine.start()
+    for engine in engines.values():
+        wait_for(lambda: engine.stats()["kafka_bridge_state"] == "running", 60, lambda: engine.log())
+    symbols = tmp_path / "symbols"
+    symbols.write_text("\n".join(f"K{i}" for i in range(20)))
+    etcd_ctl(netns, "assign", "--symbols", symbols, "--endpoints", etcd.urls)
+    before = etcd.owners()
+    mine = sorted(key for key, owner in before.items() if owner == "e1")
+    assert 0 < len(mine) < 20
+    one, two = engines["e1"], engines["e2"]
+    wait_for(lambda: owned(one) == set(mine), 10, "e1's keys")
+    assert one.post(mine[0], b"before").status_code == 200
+    os.kill(one.pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: set(etcd.owners().values()) == {"e2"}, 2 * LEASE_S, "its keys taken")
+        assert "etcd: engine e1 is gone and fenced; its keys get new owners" in two.log()
+    finally:
+        os.kill(one.pid, signal.SIGCONT)
+    wait_for(lambda: etcd.owners() == before and owned(one) == set(mine), 30, lambda: one.log())
+    assert one.post(mine[0], b"after").status_code == 200
+    wait_for(lambda: "another producer took transactional.id fast-path-e1" in one.log(), 30, lambda: one.log())
+    wait_for(lambda: one.stats()["kafka_bridge_state"] == "running" and one.stats()["kafka_bridge_lag"] == 0, 60,
+             lambda: one.log())
+    assert one.stats()["kafka_bridge_send_count"] >= 2
