@@ -261,10 +261,13 @@ static enum kafka_trouble fill(struct kafka_bridge *b, bool *got)
 	return t;
 }
 
-static bool is_due(const struct kafka_bridge *b)
+/* with a backlog to read, a transaction is filled: small ones cost Kafka more than they gain */
+static bool is_due(const struct kafka_bridge *b, bool got)
 {
+	uint64_t age = clock_steady_ns() - b->tx.began_ns;
+
 	return b->tx.open && (b->tx.events >= b->most || b->tx.bytes >= KAFKA_TX_BYTES ||
-	                      clock_steady_ns() - b->tx.began_ns >= KAFKA_TX_NS);
+	                      age >= (got ? KAFKA_TX_MAX_NS : KAFKA_TX_NS));
 }
 
 /* all goes well again, after whatever */
@@ -294,7 +297,7 @@ static enum kafka_trouble deliver(struct kafka_bridge *b)
 			t = KAFKA_ENDING;
 		else
 			t = fill(b, &got);
-		if (t == KAFKA_FINE && (is_due(b) || (!got && ending && b->tx.open))) {
+		if (t == KAFKA_FINE && (is_due(b, got) || (!got && ending && b->tx.open))) {
 			t = kafka_commit(b);
 			if (t == KAFKA_FINE)
 				succeeded(b);
