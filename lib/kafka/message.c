@@ -10,7 +10,7 @@
 #define PAYLOAD_OUT(r) ((void *)(uintptr_t)journal_record_payload(r))
 
 /* the digits of value, at the end of out; returns their start */
-static const char *digits(char out[DIGITS_MAX], uint64_t value)
+static const char *digits(char out[DIGITS_MAX + 1], uint64_t value)
 {
 	char *at = out + DIGITS_MAX;
 
@@ -24,7 +24,7 @@ static const char *digits(char out[DIGITS_MAX], uint64_t value)
 static rd_kafka_resp_err_t add_number(rd_kafka_headers_t *h, const char *name, size_t name_len,
                                       uint64_t value)
 {
-	char text[DIGITS_MAX];
+	char text[DIGITS_MAX + 1];
 	const char *at = digits(text, value);
 
 	return rd_kafka_header_add(h, name, (ssize_t)name_len, at, text + DIGITS_MAX - at);
