@@ -123,7 +123,7 @@ def test_full_from_the_start(make_engine, netns, small_disk):
     engine.stop()
     fill(small_disk)
     engine.launch()
-    wait_for(lambda: not engine.running or _answers(engine), 30, "an answer or an exit")
+    wait_for(lambda: not engine.running or _ready(engine), 30, "ready or an exit")
     if engine.running:
         refused = engine.post("A", b"no room")
         assert refused.status_code in (503, 504), refused.text
@@ -136,8 +136,8 @@ def test_full_from_the_start(make_engine, netns, small_disk):
         assert engine.process.returncode in (1, 2) and "No space left" in engine.log(), engine.log()
 
 
-def _answers(engine):
+def _ready(engine):
     try:
-        return engine.get("/health/live", timeout=2).status_code == 200
+        return engine.get("/health/ready", timeout=2).status_code == 200
     except OSError:
         return False

@@ -536,12 +536,13 @@ def test_clients_that_leave(start, faults):
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="no wrk here")
 def test_wrk(start, soak, tmp_path):
     """load on POST and GET at once: every answer is 200, every event is journaled once"""
-    engine = start()
+    # a slow disk is no fault here
+    engine = start(http={"durable_timeout_ms": 60000, "request_timeout_ms": 90000})
     before = descriptors(engine)
     seconds = 30 if soak else 5
     script = tmp_path / "post.lua"
     script.write_text('wrk.method = "POST"\nwrk.body = "{\\"price\\": 50000}"\n')
-    load = [["wrk", "-t1", "-c32", f"-d{seconds}s", "-s", script, f"http://{engine.address}/events?key=BTC"],
+    load = [["wrk", "--timeout", "60s", "-t1", "-c32", f"-d{seconds}s", "-s", script, f"http://{engine.address}/events?key=BTC"],
             ["wrk", "-t1", "-c16", f"-d{seconds}s", f"http://{engine.address}/stats"],
             ["wrk", "-t1", "-c16", f"-d{seconds}s", f"http://{engine.address}/metrics"]]
     output = []
