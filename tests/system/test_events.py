@@ -2,6 +2,7 @@
 """The main job: multicast events from ordinary sockets through a DPDK port into the journal."""
 import collections
 import socket
+import threading
 
 import pytest
 from scapy.all import Dot1AD, Dot1Q, Ether, IP, Raw, UDP
@@ -25,6 +26,8 @@ def frame(group, port, payload, vlan=()):
 
 
 DEVICES = {"af_packet": af_packet(), "af_xdp": "net_af_xdp0,iface=fp0"}
+# net_af_packet takes its ring from framecnt
+RX_RING = {"af_packet": 4096, "af_xdp": 16384}
 
 
 def xdp_missing():
@@ -48,7 +51,7 @@ def test_every_event_once(make_wire, make_engine, huge, soak, device):
     engine = make_engine(wire, {
         "eal": {"lcores": "0@0,1@0,2@1,3@1"},
         "dataplane": {"rx_lcores": "1", "worker_lcores": "2,3", "ring_size": 16384},
-        "port nic0": {"device": DEVICES[device]},
+        "port nic0": {"device": DEVICES[device], "rx_ring": RX_RING[device]},
         "journal": {"memory_mb": 64, "segment_mb": 64},
     }, huge=huge).start()
     summary = senders.Feedsim(wire, count=count, rate=rate).sent()
@@ -286,3 +289,32 @@ def test_restart_with_other_workers(make_wire, make_engine):
     records = engine.journal()
     checks.dense(records)
     assert sorted(r["payload"] for r in records) == sorted(p for _, p in sent)
+
+
+def test_other_interfaces_are_not_our_port(make_wire, make_engine):
+    """a feed on an interface that is no port, all through the start: not journaled, and the law of frames holds"""
+    wire = make_wire(ports=2)
+    engine = make_engine(wire)
+    with wire.udp(port=1) as other:
+        other.connect(senders.GROUPS["ticks"])
+        ending = threading.Event()
+
+        def send():
+            while not ending.is_set():
+                senders.paced(other.send, [checks.keyed(b"foreign", b"x")] * 100, 20000)
+
+        thread = threading.Thread(target=send, daemon=True)
+        thread.start()
+        try:
+            for start in range(3):
+                engine.start()
+                senders.send_keyed(wire, checks.make_events(100, start=100 * start))
+                wait_for(lambda: engine.stats()["fast_path_count"] == 100, 30, lambda: engine.stats())
+                stats = engine.rest()
+                checks.laws(stats)
+                assert stats["frames_seen_total"] == 100, stats
+                engine.stop()
+        finally:
+            ending.set()
+            thread.join()
+    assert {r["key"] for r in checks.events(engine.journal())} == {k for k, _ in checks.make_events(300)}

@@ -11,6 +11,9 @@
 
 #include "log.h"
 
+#define DISCARD_BURST 64
+#define BEGIN_TRIES   1000
+
 void port_fd_set_read(struct port_fd_set *s)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -50,6 +53,50 @@ static void find_sockets(struct port *p, const struct port_fd_set *before, int d
 	}
 }
 
+static void read_packet_sockets(struct port *p)
+{
+	for (uint32_t i = 0; i < p->socket_count; i++) {
+		struct tpacket_stats s;
+		socklen_t len = sizeof(s);
+
+		if (getsockopt(p->sockets[i], SOL_PACKET, PACKET_STATISTICS, &s, &len) != 0)
+			continue;
+		p->kernel_frames += s.tp_packets;
+		p->kernel_drops += s.tp_drops;
+	}
+}
+
+static uint32_t discard_waiting(const struct port *p)
+{
+	struct rte_mbuf *mbufs[DISCARD_BURST];
+	uint32_t total = 0;
+
+	for (uint16_t q = 0; q < p->queues; q++) {
+		uint16_t n = rte_eth_rx_burst(p->id, q, mbufs, DISCARD_BURST);
+
+		rte_pktmbuf_free_bulk(mbufs, n);
+		total += n;
+	}
+	return total;
+}
+
+/* The driver's sockets hear every interface of the namespace until they are bound, and what they heard before
+ * they had a ring is counted but gone. The port begins at a moment when nothing waits and nothing is
+ * counted; with traffic that never pauses, at one as near to it as tries allow. */
+static void begin_counting(struct port *p)
+{
+	for (uint32_t tries = 0; tries < BEGIN_TRIES; tries++) {
+		uint64_t before = p->kernel_frames;
+
+		while (discard_waiting(p) > 0)
+			continue;
+		read_packet_sockets(p);
+		if (p->kernel_frames == before && discard_waiting(p) == 0)
+			break;
+	}
+	p->kernel_frames = p->kernel_drops = 0;
+}
+
 static enum port_loss loss_of(const struct port *p)
 {
 	if (strcmp(p->driver, "net_af_packet") == 0)
@@ -76,23 +123,12 @@ void port_loss_init(struct port *p, const struct port_fd_set *before)
 		find_sockets(p, before, AF_XDP);
 	else
 		return;
+	if (p->loss == PORT_LOSS_PACKET && p->socket_count > 0)
+		begin_counting(p);
 	if (p->socket_count == 0) {
 		log_warning("port %s: the driver's socket was not found: its loss is unknown",
 		            p->config->name);
 		p->loss = PORT_LOSS_UNKNOWN;
-	}
-}
-
-static void read_packet_sockets(struct port *p)
-{
-	for (uint32_t i = 0; i < p->socket_count; i++) {
-		struct tpacket_stats s;
-		socklen_t len = sizeof(s);
-
-		if (getsockopt(p->sockets[i], SOL_PACKET, PACKET_STATISTICS, &s, &len) != 0)
-			continue;
-		p->kernel_frames += s.tp_packets;
-		p->kernel_drops += s.tp_drops;
 	}
 }
 
