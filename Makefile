@@ -11,7 +11,7 @@ BUILD    ?= build$(if $(SANITIZE),/sanitize)
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
 
 Q := $(if $(V),,@)
-PACKAGES := libdpdk libmicrohttpd jansson inih libcap-ng libpcap libcurl rdkafka
+PACKAGES := libdpdk libmicrohttpd jansson inih libpcap libcurl rdkafka
 
 CFLAGS   ?= -O3 -g
 OURS     := -std=c11 -D_GNU_SOURCE -DALLOW_EXPERIMENTAL_API -Wall -Wextra -Werror -Wshadow \

@@ -10,7 +10,7 @@ set -euo pipefail
 
 declare -A packages=(
 	[build]="build-essential pkgconf git ca-certificates libdpdk-dev dpdk-dev libmicrohttpd-dev
-		libjansson-dev libinih-dev libcap-ng-dev libpcap-dev libcurl4-openssl-dev
+		libjansson-dev libinih-dev libpcap-dev libcurl4-openssl-dev
 		librdkafka-dev"
 	# prometheus is here for promtool
 	[run]="dpdk iproute2 ethtool procps kmod curl jq prometheus"
