@@ -41,9 +41,12 @@ UNIT_BIN  := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 LIB       := $(BUILD)/libfastpath.a
 PROGRAMS  := $(addprefix $(BUILD)/,$(APPS))
 
+# what the benchmarks measure us against, and loops that show a limit: one file each
+BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(call sources,tests/bench))
+
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help deps demo run test check-unit check-system soak lint format fuzz install clean
+.PHONY: all help deps demo run test check-unit check-system soak bench bench-full bench-programs lint format fuzz install clean
 
 all: $(PROGRAMS) ## build the three programs: fastpath, fastpathctl, feedsim
 
@@ -93,6 +96,16 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
 CFLAGS_tests/unit := -Iapp/fastpath -Itests/unit
 $(foreach t,$(UNIT_BIN),$(eval $(t): $(call objects,$(UNIT_EXTRA_$(notdir $(t))))))
 
+# a benchmark program may include app files' headers, and names app sources it needs: BENCH_EXTRA_NAME
+CFLAGS_tests/bench := -Iapp/fastpath
+$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(DEPS_LIBS) -lpthread -lm
+$(foreach b,$(BENCH_BIN),$(eval $(b): $(call objects,$(BENCH_EXTRA_$(notdir $(b))))))
+
+bench-programs: $(BENCH_BIN)
+
 deps: ## install the packages that building, testing and running need
 	$(Q)scripts/deps.sh
 
@@ -107,6 +120,12 @@ test: ## install packages, build, then unit and system tests
 
 soak: ## the tests with full counts and rounds
 	$(Q)SOAK=1 scripts/test.sh
+
+bench: ## measure it side by side with its peers, in under 15 minutes
+	$(Q)scripts/bench.sh
+
+bench-full: ## the same with all rows and full sizes, without a limit
+	$(Q)scripts/bench.sh --full
 
 lint: ## formatting, static analysis, shell, spelling
 	$(Q)scripts/lint.sh

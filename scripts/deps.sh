@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # The one list of Debian packages, and their installation.
 #
-#   scripts/deps.sh [GROUP...]        install these groups: build run test kafka lint (default: all)
+#   scripts/deps.sh [GROUP...]        install these groups: build run test kafka lint bench (default: all but bench)
 #   scripts/deps.sh --list [GROUP...] print their packages
+#   scripts/deps.sh --unpack DIR      only unpack the group peers there: its services exclude each other, and
+#                                     none of them may take the place of what this machine logs or serves with
 #
 # Asks apt nothing when everything is there. FASTPATH_APT_STATUS=FILE: apt's progress goes there.
 set -euo pipefail
@@ -20,6 +22,10 @@ declare -A packages=(
 	[kafka]="maven openjdk-17-jre-headless kcat openssl"
 	# clang with its runtime is what the fuzz targets are built with
 	[lint]="clang libclang-rt-14-dev clang-format cppcheck shellcheck codespell"
+	# the libraries are those of the unpacked peers
+	[bench]="fio wrk python3-matplotlib linux-perf valgrind ethtool libestr0 libfastjson4 liblognorm5
+		libivykis0 libnet1 libpcre3 libjson-c5 libwrap0 libdbi1 librdkafka1"
+	[peers]="nginx rsyslog rsyslog-kafka syslog-ng-core syslog-ng-mod-rdkafka"
 )
 all=(build run test kafka lint)
 
@@ -29,16 +35,27 @@ fail() {
 }
 
 list=0
+unpack=
 groups=()
-for argument in "$@"; do
+while [ $# -gt 0 ]; do
+	argument=$1
+	shift
 	case $argument in
 	--list) list=1 ;;
+	--unpack)
+		[ $# -gt 0 ] || fail "--unpack wants a folder"
+		unpack=$1
+		groups=(peers)
+		shift
+		;;
 	-h | --help)
-		sed -n '3,9s/^# \{0,1\}//p' "$0"
+		sed -n '3,11s/^# \{0,1\}//p' "$0"
 		exit 0
 		;;
 	*)
-		[ -n "${packages[$argument]:-}" ] || fail "no group named '$argument'; there are: ${all[*]}"
+		if [ -z "${packages[$argument]:-}" ] || [ "$argument" = peers ]; then
+			fail "no group named '$argument'; there are: ${all[*]} bench"
+		fi
 		groups+=("$argument")
 		;;
 	esac
@@ -58,6 +75,29 @@ fi
 
 command -v dpkg-query >/dev/null ||
 	fail "this system has no dpkg: install the equivalents of 'scripts/deps.sh --list' yourself"
+
+unpack_peers() {
+	local work deb
+	[ ! -e "$unpack/complete" ] || return 0
+	work=$(mktemp -d)
+	chmod 755 "$work"
+	(cd "$work" && apt-get -q download "${wanted[@]}") >&2 || {
+		rm -rf "$work"
+		fail "'apt-get download' failed: see the lines above; wanted ${wanted[*]}; try 'apt-get update'"
+	}
+	mkdir -p "$unpack"
+	for deb in "$work"/*.deb; do
+		dpkg-deb -x "$deb" "$unpack"
+	done
+	rm -rf "$work"
+	touch "$unpack/complete"
+	echo "deps: unpacked ${#wanted[@]} packages in $unpack"
+}
+
+if [ -n "$unpack" ]; then
+	unpack_peers
+	exit 0
+fi
 
 missing=()
 for package in "${wanted[@]}"; do
