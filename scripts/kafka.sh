@@ -147,6 +147,8 @@ write_config() {
 			transaction.state.log.min.isr=1
 			transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 			group.initial.rebalance.delay.ms=0
+			broker.session.timeout.ms=4000
+			broker.heartbeat.interval.ms=1000
 			num.network.threads=2
 			num.io.threads=2
 			log.cleaner.dedupe.buffer.size=4194304

@@ -11,6 +11,7 @@ SOAK=1 runs the full counts; FASTPATH_BUILD names another build directory.
 import os
 import subprocess
 import sys
+import uuid
 
 import pytest
 
@@ -128,6 +129,18 @@ def broker(one_broker):
     if one_broker.process.poll() is not None:
         one_broker.start()
     return one_broker
+
+
+@pytest.fixture
+def topic():
+    return "t" + uuid.uuid4().hex[:10]
+
+
+@pytest.fixture
+def kwire(make_wire, broker):
+    wire = make_wire()
+    broker.attach(wire.appliance)
+    return wire
 
 
 @pytest.fixture

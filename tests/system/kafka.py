@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real broker in a namespace of its own, and what a read_committed consumer sees of it."""
 import collections
+import json
 import os
 import signal
 import subprocess
+import time
 
 import appliance
 import sandbox
@@ -30,7 +32,8 @@ def fetch():
 class Broker:
     """One node, listening at ADDRESS in its namespace; attach() makes a wire to another namespace."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, settings=()):
+        """settings: lines of the broker's configuration, KEY=VALUE"""
         self.directory = str(directory)
         self.netns = sandbox.Netns("k")
         self.process = None
@@ -39,7 +42,8 @@ class Broker:
             self.netns.run("ip", "link", "add", "br0", "type", "bridge")
             self.netns.run("ip", "address", "add", f"{ADDRESS}/16", "dev", "br0")
             self.netns.run("ip", "link", "set", "br0", "up")
-            self.netns.run(SCRIPT, "prepare", "--dir", self.directory, "--address", ADDRESS, "--tls", "--acl")
+            self.netns.run(SCRIPT, "prepare", "--dir", self.directory, "--address", ADDRESS, "--tls", "--acl",
+                           *(word for line in settings for word in ("--set", line)))
             self.bootstrap = self._read("address")
             self.tls_bootstrap = self._read("tls-address")
             self.ca = os.path.join(self.directory, "ca.pem")
@@ -105,17 +109,59 @@ class Broker:
                        "--allow-principal", principal, "--operation", "All", "--topic", "*", "--group", "*",
                        "--transactional-id", "*", "--cluster")
 
+    def consumer(self, topic, isolation="read_committed"):
+        """the command of one that reads all that is there now"""
+        return self.netns.command("kcat", "-C", "-q", "-e", "-o", "beginning", "-b", self.bootstrap, "-t", topic,
+                                  "-X", f"isolation.level={isolation}", "-X", "fetch.wait.max.ms=10", "-f", FORMAT)
+
     def read(self, topic, isolation="read_committed"):
         """all records that a consumer sees now, by partition and offset"""
-        done = subprocess.run(
-            self.netns.command("kcat", "-C", "-q", "-e", "-o", "beginning", "-b", self.bootstrap, "-t", topic,
-                               "-X", f"isolation.level={isolation}", "-X", "fetch.wait.max.ms=10", "-f", FORMAT),
-            capture_output=True, check=False, timeout=300)
+        done = subprocess.run(self.consumer(topic, isolation), capture_output=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr.decode()
         return sorted(parse(done.stdout), key=lambda r: (r.partition, r.offset))
 
     def write(self, topic, key, value):
         self.netns.run("kcat", "-P", "-b", self.bootstrap, "-t", topic, "-k", key, "-p", "0", input=value, stdin=None)
+
+
+# ---- at full counts ----
+
+def build_checker(directory):
+    """exactly_once.c; returns its path"""
+    path = os.path.join(str(directory), "exactly_once")
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "exactly_once.c")
+    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-o", path, source, "-ljansson"],
+                   check=True)
+    return path
+
+
+def verify(checker, records, journals, partitions, sent=(), losses=False, fenced=None, side_by_side=False):
+    """All that a consumer sees is what the journals have, [(engine id, directory)], each exactly once, in order per key;
+    and these have what Paced feeds sent, [(first, end)]. records: a consumer's command. losses: an engine was killed.
+    fenced: the directory of an engine that was; the end of its journal is missing. side_by_side: no order between the
+    journals. Returns the counts."""
+    options = ["-n", str(partitions)] + [word for first, end in sent for word in ("-s", f"{first}:{end}")]
+    options += (["-l"] if losses else []) + (["-u"] if side_by_side else [])
+    began, cats, arguments = time.monotonic(), [], []
+    consumer = subprocess.Popen(records, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    try:
+        for engine, directory in journals:
+            cats.append(subprocess.Popen([appliance.program("fastpathctl"), "journal", "cat", directory],
+                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE))
+            path = f"/dev/fd/{cats[-1].stdout.fileno()}"
+            arguments.append(f"{engine}={path}")
+            options += ["-f", path] if directory == fenced else []
+        done = subprocess.run([checker, *options, *arguments], stdin=consumer.stdout, capture_output=True, text=True,
+                              pass_fds=[cat.stdout.fileno() for cat in cats], timeout=600, check=False)
+    finally:
+        for process in [consumer, *cats]:
+            process.stdout.close()
+            ended = process.wait(timeout=60)
+            assert ended == 0, f"{process.args}: status {ended}"
+    assert done.returncode == 0, f"status {done.returncode}: {done.stdout}\n{done.stderr}"
+    counts = json.loads(done.stdout)
+    print("EXACTLY-ONCE", done.stdout.strip(), f"checked in {time.monotonic() - began:.1f} s")
+    return counts
 
 
 def parse(data):

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Kafka bridge against a real broker: every journaled event exactly once, whatever dies."""
+"""The Kafka bridge against a real broker: what it makes of topics, journals, faults and operators."""
 import json
 import os
 import random
-import shutil
 import time
-import uuid
 
 import pytest
 
@@ -13,63 +11,15 @@ import checks
 import kafka
 import senders
 from appliance import program, wait_for
+from bridge import PARTITIONS, PATIENT, delivered, in_state, running, settings, state
 
-PARTITIONS = 4
 pytestmark = pytest.mark.timeout(1800)
-
-
-@pytest.fixture
-def topic():
-    return "t" + uuid.uuid4().hex[:10]
-
-
-@pytest.fixture
-def kwire(make_wire, broker):
-    wire = make_wire()
-    broker.attach(wire.appliance)
-    return wire
-
-
-# a machine that runs a broker, an appliance and its feed at once has latencies that are not the point here
-PATIENT = {"health": {"p99_degraded_us": 1e9, "p99_unhealthy_us": 1e9, "silent_feed_s": 0},
-           "http": {"durable_timeout_ms": 30000}}
-
-
-def settings(broker, topic, **more):
-    return PATIENT | {"kafka": {"enable": 1, "bootstrap_servers": broker.bootstrap, "topic": topic, "partitions": PARTITIONS} | more}
 
 
 @pytest.fixture
 def bridge(make_engine, kwire, broker, topic):
     """an appliance with a running bridge"""
     return running(make_engine(kwire, settings(broker, topic)).start())
-
-
-def state(engine):
-    return engine.stats()["kafka_bridge_state"]
-
-
-def running(engine, seconds=60):
-    wait_for(lambda: state(engine) == "running", seconds, lambda: f"bridge running: {engine.stats()['kafka_bridge_reason']}")
-    return engine
-
-
-def in_state(engine, wanted, words, seconds=60):
-    """the state, its reason in /stats, and what /health makes of it"""
-    wait_for(lambda: state(engine) == wanted and words in engine.stats()["kafka_bridge_reason"], seconds,
-             lambda: f"{wanted}: {words}; it is {state(engine)}: {engine.stats()['kafka_bridge_reason']}")
-    code, health = engine.health()
-    expected = "degraded" if wanted == "away" else "unhealthy"
-    assert health["parts"]["kafka"] == expected and code == (200 if wanted == "away" else 503), health
-    assert any(words in reason for reason in health["reasons"]), health
-
-
-def delivered(engine, seconds=120):
-    """all that is durable has reached Kafka"""
-    def done():
-        now = engine.stats()
-        return now["persistence_queue_lag"] == 0 and now["kafka_bridge_lag"] == 0 and now
-    return wait_for(done, seconds, lambda: {k: v for k, v in engine.stats().items() if k.startswith("kafka")})
 
 
 def check(engine, broker, topic, sent=None):
@@ -82,105 +32,7 @@ def check(engine, broker, topic, sent=None):
     return events
 
 
-def came(engine, sent):
-    """All that was sent is accounted for and has reached Kafka. A broker that starts on the same two processors may
-    cost frames before the receive ring: they are counted."""
-    engine.rest(60)
-    stats = delivered(running(engine))
-    checks.laws(stats)
-    assert stats["frames_dropped_total"] == stats["fast_path_drops_total"], stats
-    checks.subset_in_order(checks.events(engine.journal(), "ticks"), sent)
-
-
-def test_exactly_once(bridge, kwire, broker, topic, soak):
-    sent = checks.make_events(2000000 if soak else 100000, size=64)
-    senders.send_keyed(kwire, sent, rate=15000)
-    came(bridge, sent)
-    stats = bridge.stats()
-    assert stats["frames_seen_total"] == len(sent) and stats["fast_path_count"] > 0.5 * len(sent), stats
-    assert stats["kafka_bridge_send_count"] == stats["fast_path_count"] and stats["kafka_bridge_send_error_count"] == 0
-    assert bridge.health()[1]["parts"]["kafka"] == "healthy"
-    metrics = bridge.metrics()
-    assert "\nkafka_bridge_lag 0\n" in metrics
-    assert f"\nkafka_bridge_events_total {stats['fast_path_count']}\n" in metrics
-    assert 'kafka_bridge_broker_up{broker="' in metrics
-    check(bridge, broker, topic)
-
-
-# ---- whatever dies ----
-
-def test_broker_killed(bridge, kwire, broker, topic):
-    """killed -9 and restarted three times while the feed goes on"""
-    feed = senders.Background(kwire, rate=4000)
-    for _ in range(3):
-        before = bridge.stats()["kafka_bridge_send_count"]
-        wait_for(lambda: bridge.stats()["kafka_bridge_send_count"] > before, 60, "events reach Kafka")
-        broker.kill9()
-        broker.start()
-    before = bridge.stats()["kafka_bridge_send_count"]
-    wait_for(lambda: bridge.stats()["kafka_bridge_send_count"] > before, 60, "events reach Kafka")
-    came(bridge, feed.stop())
-    check(bridge, broker, topic)
-
-
-def test_engine_killed(make_engine, kwire, broker, topic, soak):
-    """killed -9 at random moments"""
-    engine = make_engine(kwire, settings(broker, topic))
-    seed = int(os.environ.get("SEED", "0")) or random.randrange(1 << 30)
-    print("SEED", seed)
-    moments = random.Random(seed)
-    for round_ in range(10 if soak else 3):
-        engine.start(60)
-        feed = senders.Background(kwire, rate=8000, start=round_ * 10000000)
-        running(engine)
-        time.sleep(moments.uniform(0.0, 1.5))  # the moment is the point, nothing is waited for
-        engine.kill9()
-        feed.stop()
-    engine.start(60)
-    running(engine)
-    delivered(engine)
-    assert len(check(engine, broker, topic)) > 0
-
-
-def test_both_killed(make_engine, kwire, broker, topic, soak):
-    engine = make_engine(kwire, settings(broker, topic))
-    for round_ in range(4 if soak else 1):
-        running(engine.start(60))
-        feed = senders.Background(kwire, rate=8000, start=round_ * 10000000)
-        wait_for(lambda: engine.stats()["kafka_bridge_send_count"] > 1000, 60, "events reach Kafka")
-        broker.kill9()
-        engine.kill9()
-        feed.stop()
-        engine.start(60)
-        in_state(engine, "away", "")
-        broker.start()
-        running(engine)
-        delivered(engine)
-        engine.stop()
-    engine.start()
-    running(engine)
-    check(engine, broker, topic)
-
-
-def test_broker_away(bridge, kwire, broker, topic, soak):
-    """stopped for a while: the feed goes on, the data plane never notices, health says so"""
-    feed = senders.Background(kwire, rate=4000)
-    wait_for(lambda: bridge.stats()["kafka_bridge_send_count"] > 1000, 60, "events reach Kafka")
-    broker.stop()
-    wait_for(lambda: bridge.health()[1]["parts"]["kafka"] == "degraded", 30, bridge.health)
-    code, health = bridge.health()
-    assert code == 200, health
-    assert bridge.get("/health/ready").status_code == 200
-    away = time.monotonic() + (60 if soak else 3)
-    wait_for(lambda: time.monotonic() > away and bridge.stats()["kafka_bridge_lag"] > 10000, 90, bridge.stats)
-    assert bridge.stats()["kafka_bridge_lag_seconds"] > 1
-    assert bridge.post("K", b"while away").json()["durable"] is True
-    broker.start()
-    running(bridge)
-    came(bridge, feed.stop())
-    wait_for(lambda: bridge.health()[1]["parts"]["kafka"] == "healthy", 30, bridge.health)
-    check(bridge, broker, topic)
-
+# ---- stops ----
 
 def test_stop_delivers(bridge, kwire, broker, topic):
     """SIGTERM: what is durable goes out before the end, and the next start has nothing to do"""
@@ -221,24 +73,6 @@ def quiet(make_engine, netns, broker, topic):
     broker.attach(netns)
     return make_engine(netns, {"dataplane": {"enable": 0}, "port nic0": None, "feed ticks": None}
                        | settings(broker, topic))
-
-
-def test_new_journal_directory(quiet, broker, topic):
-    """an empty directory has a new UUID: its records are new ones, whatever their numbers"""
-    running(quiet.start())
-    post(quiet, 30)
-    delivered(quiet)
-    quiet.stop()
-    first = checks.events(quiet.journal())
-    shutil.move(quiet.journal_dir, quiet.journal_dir + ".old")
-    running(quiet.start())
-    post(quiet, 20, start=1000)
-    delivered(quiet)
-    quiet.stop()
-    second = checks.events(quiet.journal())
-    records = broker.read(topic)
-    assert len(records) == len(first) + len(second) == 50
-    assert sorted(r.value for r in records) == sorted(e["payload"] for e in first + second)
 
 
 def test_cursor_beyond_the_end(quiet, broker, topic):
@@ -340,32 +174,6 @@ def test_records_that_are_gone(quiet, broker, topic):
 
 
 # ---- what an operator has to look at ----
-
-def test_two_engines_with_one_id(make_engine, make_wire, broker, topic):
-    """no etcd: the second fences the first, which says who did; nothing is doubled"""
-    engines = []
-    for name in ("first", "second"):
-        wire = make_wire()
-        broker.attach(wire.appliance)
-        # on one machine EAL would refuse the second one
-        engines.append(make_engine(wire, settings(broker, topic) |
-                                   {"engine": {"id": topic}, "eal": {"file-prefix": topic + name}}))
-    first, second = engines
-    running(first.start())
-    post(first, 20)
-    delivered(first)
-    running(second.start())
-    with open(os.path.join(second.journal_dir, "journal.json"), encoding="utf-8") as file:
-        holder = json.load(file)["uuid"]
-    post(first, 20, start=100)
-    post(second, 20, start=1000)
-    in_state(first, "fenced", f"fenced by instance {holder}")
-    delivered(second)
-    assert state(second) == "running"
-    assert "another ENGINE_ID" in first.stats()["kafka_bridge_reason"]
-    values = [int(r.value.split()[1]) for r in broker.read(topic)]
-    assert sorted(values) == list(range(20)) + list(range(1000, 1020))
-
 
 def test_dead_letters(quiet, broker, topic):
     """only the record that Kafka does not take goes there, the others around it go their way"""
