@@ -26,7 +26,7 @@ say "fuzz: building lib with clang"
 make --no-print-directory -j"$(nproc)" BUILD=build/fuzz CC=clang CFLAGS="-O1 -g -march=native" \
 	SANITIZE=fuzzer-no-link,$sanitize build/fuzz/libfastpath.a || fail "lib does not build with clang"
 
-packages="libdpdk libmicrohttpd jansson inih libpcap"
+packages=$(sed -n 's/^PACKAGES := //p' Makefile)
 # shellcheck disable=SC2086
 cflags=$(pkg-config --cflags $packages | sed 's/-I\([^ ]*\)/-isystem \1/g')
 # shellcheck disable=SC2086

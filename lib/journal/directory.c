@@ -376,6 +376,9 @@ int journal_dir_begin(struct journal_dir *d, const char *engine, uint32_t shards
 		            "cannot begin with engine id '%s' and %u shards: an id has up to 64 "
 		            "bytes, shards are 1 to %d",
 		            engine, shards, JOURNAL_SHARDS_MAX);
+	/* no number of starts gets there */
+	if (d->generation >= INT64_MAX)
+		return damaged(d, err, "its generation cannot be counted up");
 	strcpy(d->engine, engine);
 	d->shards = shards;
 	d->generation++;

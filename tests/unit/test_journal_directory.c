@@ -163,6 +163,24 @@ START_TEST(damaged_identity)
 }
 END_TEST
 
+START_TEST(last_generation)
+{
+	char err[JOURNAL_ERROR_MAX];
+
+	make();
+	journal_dir_close(&fx.d);
+	write_identity("{\"format\": 1, \"uuid\": \"00000000-0000-4000-8000-000000000000\", "
+	               "\"engine\": \"e\", \"shards\": 1, \"generation\": 9223372036854775806, "
+	               "\"feeds\": [\"\", \"http\"]}");
+	ck_assert_int_eq(journal_dir_open(&fx.d, fx.dir, JOURNAL_MAKE, err), 0);
+	ck_assert_int_eq(journal_dir_begin(&fx.d, "e", 1, err), 0);
+	journal_dir_close(&fx.d);
+	ck_assert_int_eq(journal_dir_open(&fx.d, fx.dir, JOURNAL_MAKE, err), 0);
+	ck_assert_int_eq(journal_dir_begin(&fx.d, "e", 1, err), -EBADMSG);
+	ck_assert_msg(strstr(err, "its generation cannot be counted up") != NULL, "%s", err);
+}
+END_TEST
+
 START_TEST(bad_names_are_refused)
 {
 	char name[70];
@@ -200,6 +218,7 @@ static Suite *suite(void)
 	tcase_add_test(t, foreign_files_are_not_a_journal);
 	tcase_add_test(t, newer_format_is_refused);
 	tcase_add_test(t, damaged_identity);
+	tcase_add_test(t, last_generation);
 	tcase_add_test(t, bad_names_are_refused);
 	suite_add_tcase(s, t);
 	return s;
