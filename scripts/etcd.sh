@@ -5,6 +5,7 @@
 #   scripts/etcd.sh start  [--nodes 1|3] [--dir D] [--host H] [--port P] [--tls D] [-- ETCD OPTIONS...]
 #   scripts/etcd.sh stop   [--dir D]   kill the nodes and remove their data
 #   scripts/etcd.sh status [--dir D]   each node's pid, endpoint and whether it answers
+#   scripts/etcd.sh fetch              get what FASTPATH_ETCD names, and print the program's path
 #
 #   --nodes  1 (default) or 3
 #   --dir    where pid files, logs and data go (default: a folder in $TMPDIR, the same each time)
@@ -13,7 +14,15 @@
 #            (default: free ports)
 #   --tls    a folder with ca.pem, cert.pem and key.pem: https for clients, who need a certificate too
 # start prints the endpoints, comma-separated: ETCD_ENDPOINTS=$(scripts/etcd.sh start)
+#
+# FASTPATH_ETCD: another program than the installed one: its path, or the name of a Debian suite (trixie), whose
+# etcd-server then comes from this machine's Debian mirror once, checked by apt against Debian's keys, and stays in
+# build/etcd. Exit status 3: it cannot be fetched, or does not run here.
 set -euo pipefail
+
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+PROGRAM=${FASTPATH_ETCD:-etcd}
+KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
 
 fail() {
 	echo "etcd.sh: $*" >&2
@@ -21,7 +30,7 @@ fail() {
 }
 
 usage() {
-	sed -n '3,15s/^# \{0,1\}//p' "$0"
+	sed -n '3,20s/^# \{0,1\}//p' "$0"
 	exit "$1"
 }
 
@@ -59,6 +68,76 @@ if [ -n "$tls" ]; then
 	probe+=(--cacert "$tls/ca.pem" --cert "$tls/cert.pem" --key "$tls/key.pem")
 fi
 
+unavailable() {
+	echo "etcd.sh: $*" >&2
+	exit 3
+}
+
+# the mirror that this machine takes its own release from
+mirror() {
+	local release
+	# shellcheck disable=SC1091
+	release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	# the names are apt's
+	# shellcheck disable=SC2016
+	apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 'Component: main' 2>/dev/null |
+		awk -v release="$release" '$1 == release {print $2; exit}'
+}
+
+# an apt of its own for the suite $1 in the folder $2: the system's lists and sources stay as they are
+suite_apt() {
+	local suite=$1 work=$2
+	shift 2
+	(cd "$work" && timeout 300 apt-get -q -o Dir::State="$work/state" -o Dir::State::status="$work/status" \
+		-o Dir::Cache="$work/cache" -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=- \
+		-o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=- -o APT::Sandbox::User=root \
+		-o APT::Default-Release="$suite" -o Acquire::Languages=none "$@") >>"$work/log" 2>&1 </dev/null
+}
+
+fetch_suite() {
+	local suite=$1 target=$ROOT/build/etcd/$1 uri work
+	[ -x "$target/usr/bin/etcd" ] && return 0
+	command -v apt-get >/dev/null || unavailable "etcd of Debian $suite: this system has no apt"
+	[ -r $KEYS ] || unavailable "etcd of Debian $suite: there is no $KEYS: apt-get install debian-archive-keyring"
+	uri=$(mirror)
+	[ -n "$uri" ] || unavailable "etcd of Debian $suite: apt's sources name no mirror of this Debian release"
+	mkdir -p "$ROOT/build/etcd"
+	work=$(mktemp -d "$target.XXXXXX")
+	# shellcheck disable=SC2064
+	trap "rm -rf '$work'" EXIT
+	mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial"
+	: >"$work/status"
+	echo "deb [signed-by=$KEYS target=Packages] $uri $suite main" >"$work/sources.list"
+	echo "etcd.sh: getting etcd-server of Debian $suite" >&2
+	# not signed, or not to be had, are errors here, not warnings
+	if ! suite_apt "$suite" "$work" -o APT::Update::Error-Mode=any update ||
+		! suite_apt "$suite" "$work" download etcd-server; then
+		unavailable "etcd of Debian $suite cannot be fetched: $(grep '^[EW]:' "$work/log" | tail -n 1)"
+	fi
+	dpkg-deb -x "$work"/etcd-server_*.deb "$work/root"
+	"$work/root/usr/bin/etcd" --version >"$work/log" 2>&1 ||
+		unavailable "etcd of Debian $suite does not run here: $(tail -n 1 "$work/log")"
+	rm -rf "$target"
+	mv "$work/root" "$target"
+}
+
+# sets PROGRAM to the program's path
+find_program() {
+	case $PROGRAM in
+	etcd)
+		PROGRAM=$(command -v etcd) || unavailable "there is no etcd: apt-get install etcd-server (scripts/deps.sh test)"
+		;;
+	*/*)
+		[ -x "$PROGRAM" ] || unavailable "FASTPATH_ETCD: there is no program $PROGRAM"
+		;;
+	*[!a-z0-9-]*) fail "FASTPATH_ETCD wants a path, or the name of a Debian suite, not '$PROGRAM'" ;;
+	*)
+		fetch_suite "$PROGRAM"
+		PROGRAM=$ROOT/build/etcd/$PROGRAM/usr/bin/etcd
+		;;
+	esac
+}
+
 pid_of() {
 	local pid
 	pid=$(cat "$dir/$1.pid" 2>/dev/null) || return 1
@@ -84,7 +163,7 @@ PYTHON
 start_node() {
 	local name=$1 client=$2 peer=$3 cluster=$4
 	# a node is as old as its data: started again, it goes on where it was
-	setsid etcd --name "$name" --data-dir "$dir/$name" --logger zap --log-outputs stderr \
+	setsid "$PROGRAM" --name "$name" --data-dir "$dir/$name" --logger zap --log-outputs stderr \
 		--listen-client-urls "$scheme://$host:$client" --advertise-client-urls "$scheme://$host:$client" \
 		--listen-peer-urls "http://$host:$peer" --initial-advertise-peer-urls "http://$host:$peer" \
 		--initial-cluster "$cluster" --initial-cluster-token "$dir" --initial-cluster-state new \
@@ -94,7 +173,7 @@ start_node() {
 
 start() {
 	local ports cluster='' endpoints='' n client peer
-	command -v etcd >/dev/null || fail "there is no etcd: apt-get install etcd-server (scripts/deps.sh test)"
+	find_program
 	mkdir -p "$dir"
 	for ((n = 1; n <= 3; n++)); do
 		pid_of "n$n" >/dev/null && fail "it runs already in $dir: $0 stop --dir $dir"
@@ -166,6 +245,10 @@ case $command in
 start) start ;;
 stop) stop ;;
 status) status ;;
+fetch)
+	find_program
+	echo "$PROGRAM"
+	;;
 -h | --help) usage 0 ;;
 *) usage 2 >&2 ;;
 esac

@@ -73,6 +73,7 @@ def pytest_unconfigure(config):
 def pytest_report_header(config):
     return [f"programs: {appliance.BUILD}" + (" (sanitized)" if appliance.SANITIZED else ""),
             f"counts: {'full (SOAK=1)' if SOAK else 'CI'}",
+            f"etcd: {os.environ.get('FASTPATH_ETCD', 'as installed')}",
             f"hugepages: {_state['no_huge'] or 'yes'}"]
 
 

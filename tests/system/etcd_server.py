@@ -14,6 +14,16 @@ SCRIPT = os.path.join(ROOT, "scripts", "etcd.sh")
 REGISTRY, ASSIGNMENTS = "/registry/engines/", "/assignments/"
 
 
+def fetch():
+    """Get what FASTPATH_ETCD names, and see that it runs. Returns (version, why there is none): one of them is None."""
+    done = subprocess.run([SCRIPT, "fetch"], capture_output=True, text=True, check=False, timeout=900)
+    if done.returncode == 3:
+        return None, done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 0, done.stderr
+    version = subprocess.run([done.stdout.strip(), "--version"], capture_output=True, text=True, check=True).stdout
+    return version.split()[2], None
+
+
 def b64(text):
     return base64.b64encode(text if isinstance(text, bytes) else text.encode()).decode()
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ownership through a real etcd: registration, assignments, moves, faults, election."""
+import http.server
 import itertools
 import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import threading
 import time
@@ -12,8 +14,9 @@ import time
 import pytest
 
 import checks
+import etcd_server
 import senders
-from appliance import PATIENCE, ctl, program, wait_for
+from appliance import PATIENCE, ctl, http_session, program, wait_for
 from etcd_server import ASSIGNMENTS, REGISTRY, Etcd
 from sandbox import Netns
 
@@ -22,8 +25,17 @@ LEASE_S = 15
 _count = itertools.count()
 
 
+@pytest.fixture(scope="session")
+def etcd_version():
+    """of the etcd under test: Debian's own, or what FASTPATH_ETCD names (scripts/etcd.sh --help)"""
+    version, refused = etcd_server.fetch()
+    if refused:
+        pytest.skip(refused)
+    return version
+
+
 @pytest.fixture
-def make_etcd():
+def make_etcd(etcd_version):
     made = []
 
     def make(netns, **options):
@@ -66,9 +78,10 @@ def owned(engine):
 
 # ---- registration ----
 
-def test_registration_and_lease(netns, make_etcd, make_engine):
+def test_registration_and_lease(netns, make_etcd, make_engine, etcd_version):
     """the registry's entry, its lease kept alive; another instance is refused, the same one takes over"""
     etcd = make_etcd(netns)
+    assert etcd.http.get(etcd.urls + "/version", timeout=10 * PATIENCE).json()["etcdserver"] == etcd_version
     engine = make_engine(netns, http_only(etcd, "e1")).start()
     entry = etcd.items(REGISTRY)[REGISTRY + "e1"]
     value = json.loads(entry["value"])
@@ -187,6 +200,125 @@ def test_409_follows_a_move(netns, make_etcd, make_engine):
     wait_for(lambda: one.post("B", b"x").status_code == 409, 5, "B is nobody's")
     assert owned(one) == {"A"}
     assert "is not looked at" in one.log()
+
+
+class Blind(socketserver.ThreadingTCPServer):
+    """Stands before an etcd and hands on everything but watches, which a gateway like it may not let through."""
+    daemon_threads = True
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        timeout = 30
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path.startswith("/v3/watch"):
+                status, text = 404, b'{"error":"not found","code":5}'
+                self.server.refused += 1
+            else:
+                answer = self.server.session().post(self.server.etcd.endpoints[0] + self.path, data=body, timeout=10)
+                status, text = answer.status_code, answer.content
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_):
+            pass
+
+    def __init__(self, netns, etcd, port=2400):
+        super().__init__(("127.0.0.1", port), self.Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = netns.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.etcd, self.refused, self._netns, self._local = etcd, 0, netns, threading.local()
+        self.server_bind()
+        self.server_activate()
+        self.url = f"http://127.0.0.1:{port}"
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def session(self):
+        """one for each thread"""
+        if not hasattr(self._local, "http"):
+            self._local.http = http_session(self._netns)
+        return self._local.http
+
+    def handle_error(self, *_):
+        pass  # an engine that stops lets its connections go
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+
+
+POLL_MS = 500
+
+
+def _soon(condition, what):
+    """wait_for that looks often: what it waits for is measured"""
+    end = time.monotonic() + 5 * PATIENCE
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.005)
+
+
+def _known(engines, owners):
+    """Each engine's /ownership, /keys and answers to POST say what etcd says."""
+    for name, engine in engines.items():
+        if owned(engine) != {key for key, owner in owners.items() if owner == name}:
+            return False
+        for key, owner in owners.items():
+            told = engine.get(f"/keys/{key}").json()
+            if (told["owner"], told["owned"]) != (owner, owner == name):
+                return False
+    return True
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("way", ["watching", "polling"])
+def test_moves_are_known_within_two_polls(netns, make_etcd, make_engine, soak, way):
+    """by the watch, and where watches do not come through; 409 names the owner, all pages agree with etcd"""
+    etcd = make_etcd(netns)
+    keys = [f"K{i}" for i in range(10)]
+    etcd.assign(keys, "e1")
+    blind = Blind(netns, etcd) if way == "polling" else None
+    engines = {name: make_engine(netns, http_only(blind.url if blind else etcd, name, port)).start()
+               for name, port in (("e1", 8081), ("e2", 8082))}
+    for engine in engines.values():
+        engine.configure({"etcd": {"poll_ms": POLL_MS}})
+        engine.restart()
+    owners = dict.fromkeys(keys, "e1")
+    wait_for(lambda: _known(engines, owners), 10, "the first assignments")
+    if blind:
+        wait_for(lambda: blind.refused >= 4 * len(engines), 20, "watches given up")
+    assert all(engine.stats()["etcd_watching"] == (0 if blind else 1) for engine in engines.values())
+    took = []
+    for i in range(100 if soak else 12):
+        # one key, or all of them in one transaction
+        changed = keys if i % 4 == 3 else [keys[i % len(keys)]]
+        name = "e1" if owners[changed[0]] == "e2" else "e2"
+        loser, taker = engines["e1" if name == "e2" else "e2"], engines[name]
+        began = time.monotonic()
+        etcd.assign(changed, name)
+        owners.update(dict.fromkeys(changed, name))
+        _soon(lambda: loser.post(changed[0], b"x").status_code == 409, "409")
+        _soon(lambda: taker.post(changed[0], b"x").status_code == 200, "taken")
+        _soon(lambda: owned(loser) | owned(taker) == set(keys) and not owned(loser) & owned(taker), "they agree")
+        took.append(time.monotonic() - began)
+        refused = loser.post(changed[0], b"x").json()
+        assert (refused["error"], refused["owner"], refused["url"]) == ("NOT_OWNER", name, f"http://{taker.address}")
+        assert _known(engines, owners)
+    took.sort()
+    print(f"{way}: {len(took)} moves known to both engines after {1000 * took[len(took) // 2]:.0f} ms (median), "
+          f"{1000 * took[-1]:.0f} ms at most")
+    assert took[-1] < 2 * POLL_MS / 1000 * PATIENCE, took
+    if blind:
+        assert all(engine.stats()["etcd_watching"] == 0 for engine in engines.values())
+        for engine in engines.values():
+            engine.stop()
+        blind.close()
 
 
 def test_keys_of_any_bytes(netns, make_etcd, make_engine):
