@@ -148,6 +148,7 @@ def test_dpdk_telemetry(engine, wire):
                      10, "telemetry's next second")[0]
     assert shown["journaled"] == 1000 and shown["messages"] == 1000, shown
     assert "/ethdev/stats" in listed["/"]
+    assert telemetry(prefix, "/fastpath/kafka")["/fastpath/kafka"]["state"] == "off"
 
 
 def test_dpdk_dumpcap(make_wire, make_engine, huge, tmp_path):
