@@ -11,6 +11,7 @@ import glob
 import importlib
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -182,13 +183,19 @@ def list_rows(context):
 
 
 def bench(options):
+    # what rows have started and set is undone also when we are told to end
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     os.makedirs(os.path.join(options.out, "bench"), exist_ok=True)
     refused = sandbox.enter()
     if refused:
         sys.exit(f"bench: {refused}")
     with hugepages.reserved() as no_huge, tempfile.TemporaryDirectory(dir=os.path.join(options.out, "bench"),
                                                                       prefix="scratch-") as scratch:
-        entries = run(row_module.Context(ROOT, appliance.BUILD, scratch, options.full, no_huge), options)
+        context = row_module.Context(ROOT, appliance.BUILD, scratch, options.full, no_huge)
+        try:
+            entries = run(context, options)
+        finally:
+            context.close_shared()
     if not entries:
         sys.exit("bench: no row has such a name: see --list")
     report.write(options.out)

@@ -5,7 +5,7 @@
  *
  *   kafka_producer BOOTSTRAP TOPIC EVENTS TRANSACTION_EVENTS PAYLOAD_BYTES KEYS
  *
- * Prints the seconds from the first event to the last commit.
+ * Prints a line with each commit: the seconds since the first event, and the events on the topic.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,10 +118,11 @@ int main(int argc, char **argv)
 		if (seq % most == 0)
 			check("begin", rd_kafka_begin_transaction(rk));
 		send_one(rk, topic, seq, keys, payload, payload_len);
-		if ((seq + 1) % most == 0 || seq + 1 == events)
+		if ((seq + 1) % most == 0 || seq + 1 == events) {
 			check("commit", rd_kafka_commit_transaction(rk, CALL_MS));
+			printf("%.3f %lu\n", now_s() - start, seq + 1);
+		}
 	}
-	printf("%.3f\n", now_s() - start);
 	rd_kafka_topic_destroy(topic);
 	rd_kafka_destroy(rk);
 	free(payload);

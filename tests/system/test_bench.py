@@ -14,6 +14,7 @@ import bench  # noqa: E402
 import plots  # noqa: E402
 import report  # noqa: E402
 from row import Context, Row, Unavailable  # noqa: E402
+from staircase import Staircase  # noqa: E402
 
 
 def test_ratio_is_the_median_of_pairs_not_the_ratio_of_medians():
@@ -126,3 +127,29 @@ def test_every_row_module_names_its_rows(capsys):
     assert bench.main(["--list"]) == 0
     out = capsys.readouterr().out
     assert ": failed: " not in out, out
+
+
+@pytest.mark.parametrize("limit", [100, 149, 1000, 12345, 10**9])
+def test_the_highest_rate_is_within_a_step_of_the_limit(limit):
+    stairs, asked = Staircase(100, 50000, 1.1), []
+
+    def probe(rate):
+        asked.append(rate)
+        return rate if rate <= limit else None
+    found = stairs.highest(probe)
+    assert found <= limit and (found * 1.1 > limit or found * 1.1 >= 50000)
+    assert len(asked) <= 7
+    asked.clear()
+    assert stairs.highest(probe) == found, "one more is tried and does not pass"
+    assert len(asked) <= 2
+
+
+def test_a_rate_that_drifts_is_followed():
+    stairs = Staircase(1, 100, 1.5)
+    first = stairs.highest(lambda rate: rate if rate <= 10 else None)
+    assert stairs.highest(lambda rate: rate if rate <= 50 else None) == first * 1.5
+    assert stairs.highest(lambda rate: rate if rate <= 3 else None) <= 3
+    with pytest.raises(RuntimeError, match="nothing passes any more"):
+        stairs.highest(lambda rate: None)
+    with pytest.raises(RuntimeError, match="nothing passed"):
+        Staircase(1, 100).highest(lambda rate: None)
