@@ -23,6 +23,7 @@
 set -uo pipefail
 
 KAFKA_VERSION=3.9.1
+MAVEN_PLUGIN=org.apache.maven.plugins:maven-dependency-plugin:2.8
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 JARS=${KAFKA_JARS:-$ROOT/build/kafka/$KAFKA_VERSION}
 DIR=$ROOT/var/kafka
@@ -58,6 +59,15 @@ jars_present() {
 	compgen -G "$JARS/kafka_2.13-$KAFKA_VERSION.jar" >/dev/null && [ -e "$JARS/complete" ]
 }
 
+# why mvn failed: its first error, without what Maven says of itself
+maven_error() {
+	local line
+	line=$(sed -n 's/^.*\[ERROR\] *//p' "$1" | head -n 1)
+	line=${line:-$(tail -n 1 "$1")}
+	line=${line:-mvn has not ended within 600 s}
+	echo "${line%% -> \[Help*}"
+}
+
 fetch() {
 	jars_present && return 0
 	command -v mvn >/dev/null || fail "there is no mvn: run scripts/deps.sh kafka"
@@ -81,11 +91,12 @@ fetch() {
 		</project>
 	XML
 	echo "kafka: getting Apache Kafka $KAFKA_VERSION from Maven Central" >&2
-	if ! timeout 600 mvn -q -B -f "$work/pom.xml" dependency:copy-dependencies -DoutputDirectory="$work/jars" \
-		-DincludeScope=runtime >"$work/log" 2>&1; then
-		tail -n 5 "$work/log" >&2
+	# by its full name: an error then says which host did not answer
+	if ! timeout 600 mvn -q -B -f "$work/pom.xml" "$MAVEN_PLUGIN:copy-dependencies" \
+		-DoutputDirectory="$work/jars" -DincludeScope=runtime >"$work/log" 2>&1; then
+		echo "kafka: the jars cannot be fetched from Maven Central: $(maven_error "$work/log");" \
+			"make it reachable, or name a folder that has them with KAFKA_JARS" >&2
 		rm -rf "$work"
-		echo "kafka: the jars cannot be fetched from Maven Central: see the lines above" >&2
 		exit 3
 	fi
 	mv "$work"/jars/*.jar "$JARS/"

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of the Kafka bridge share: its settings, its states."""
+import os
+
 from appliance import wait_for
 
 PARTITIONS = 4
@@ -38,3 +40,17 @@ def delivered(engine, seconds=120):
         now = engine.stats()
         return now["persistence_queue_lag"] == 0 and now["kafka_bridge_lag"] == 0 and now
     return wait_for(done, seconds, lambda: {k: v for k, v in engine.stats().items() if k.startswith("kafka")})
+
+
+def post(engine, count, key="K%d", start=0):
+    for i in range(start, start + count):
+        answer = engine.post(key % (i % 7) if "%" in key else key, b"payload %d" % i)
+        assert answer.status_code == 200, answer.text
+
+
+def properties(engine, *lines):
+    """KAFKA_CONFIG_FILE of its next start"""
+    path = os.path.join(engine.directory, "kafka.properties")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("\n".join([*lines, ""]))
+    engine.environment["KAFKA_CONFIG_FILE"] = path

@@ -18,6 +18,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import appliance  # noqa: E402
+import bridge  # noqa: E402
 import kafka  # noqa: E402
 import sandbox  # noqa: E402
 
@@ -188,6 +189,14 @@ def make_engine(request, tmp_path):
 def engine(make_engine, wire):
     """a running appliance with its defaults, on net_af_packet"""
     return make_engine(wire).start()
+
+
+@pytest.fixture
+def quiet(make_engine, netns, broker, topic):
+    """a bridge without ports: POST only; not started"""
+    broker.attach(netns)
+    return make_engine(netns, {"dataplane": {"enable": 0}, "port nic0": None, "feed ticks": None}
+                       | bridge.settings(broker, topic))
 
 
 @pytest.fixture

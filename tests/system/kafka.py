@@ -25,7 +25,7 @@ def fetch():
             return f"there is no {tool}: run scripts/deps.sh kafka"
     done = subprocess.run([SCRIPT, "fetch"], capture_output=True, text=True, check=False, timeout=900)
     if done.returncode != 0:
-        return "Kafka's jars cannot be fetched: " + (done.stderr.strip().splitlines() or ["?"])[-1]
+        return (done.stderr.strip().splitlines() or ["kafka: no word from kafka.sh"])[-1].removeprefix("kafka: ")
     return None
 
 
@@ -102,17 +102,21 @@ class Broker:
     def admin(self, *arguments):
         self.netns.run("/usr/bin/python3", ADMIN, self.bootstrap, *arguments)
 
-    def allow(self, principal):
+    def allow(self, principal, change="--add"):
         """everything, to one user: the broker's own tool, since librdkafka knows no ACL of transactional ids"""
         jars = subprocess.run([SCRIPT, "jars"], capture_output=True, text=True, check=True).stdout.strip()
-        self.netns.run("java", "-cp", jars, "kafka.admin.AclCommand", "--bootstrap-server", self.bootstrap, "--add",
-                       "--allow-principal", principal, "--operation", "All", "--topic", "*", "--group", "*",
+        self.netns.run("java", "-cp", jars, "kafka.admin.AclCommand", "--bootstrap-server", self.bootstrap, change,
+                       *(["--force"] if change == "--remove" else []), "--allow-principal", principal, "--operation", "All", "--topic", "*", "--group", "*",
                        "--transactional-id", "*", "--cluster")
 
     def consumer(self, topic, isolation="read_committed"):
         """the command of one that reads all that is there now"""
         return self.netns.command("kcat", "-C", "-q", "-e", "-o", "beginning", "-b", self.bootstrap, "-t", topic,
                                   "-X", f"isolation.level={isolation}", "-X", "fetch.wait.max.ms=10", "-f", FORMAT)
+
+    def disallow(self, principal):
+        """what was allowed"""
+        self.allow(principal, "--remove")
 
     def read(self, topic, isolation="read_committed"):
         """all records that a consumer sees now, by partition and offset"""

@@ -3,6 +3,7 @@
 """What an operator does to topics, through librdkafka's admin API: run it inside the broker's namespace.
 
     kafka_admin.py BOOTSTRAP create TOPIC PARTITIONS [KEY=VALUE...]
+    kafka_admin.py BOOTSTRAP delete TOPIC
     kafka_admin.py BOOTSTRAP partitions TOPIC TOTAL
     kafka_admin.py BOOTSTRAP configure TOPIC KEY=VALUE...
 """
@@ -14,10 +15,11 @@ TIMEOUT_MS = 20000
 RESOURCE_TOPIC = 2
 
 for name in ("rd_kafka_conf_new", "rd_kafka_new", "rd_kafka_queue_new", "rd_kafka_queue_poll", "rd_kafka_NewTopic_new",
-             "rd_kafka_NewPartitions_new", "rd_kafka_ConfigResource_new",
-             "rd_kafka_event_CreateTopics_result", "rd_kafka_event_CreatePartitions_result",
+             "rd_kafka_NewPartitions_new", "rd_kafka_DeleteTopic_new", "rd_kafka_ConfigResource_new",
+             "rd_kafka_event_CreateTopics_result", "rd_kafka_event_DeleteTopics_result", "rd_kafka_event_CreatePartitions_result",
              "rd_kafka_event_AlterConfigs_result",
-             "rd_kafka_CreateTopics_result_topics", "rd_kafka_CreatePartitions_result_topics",
+             "rd_kafka_CreateTopics_result_topics", "rd_kafka_DeleteTopics_result_topics",
+             "rd_kafka_CreatePartitions_result_topics",
              "rd_kafka_AlterConfigs_result_resources"):
     getattr(RK, name).restype = ctypes.c_void_p
 for name in ("rd_kafka_event_error_string", "rd_kafka_err2str"):
@@ -64,6 +66,11 @@ def create(rk, topic, partitions, *settings):
         "rd_kafka_CreateTopics_result_topics", RK.rd_kafka_topic_result_error)
 
 
+def delete(rk, topic):
+    ask(rk, "rd_kafka_DeleteTopics", [RK.rd_kafka_DeleteTopic_new(topic.encode())], "rd_kafka_event_DeleteTopics_result",
+        "rd_kafka_DeleteTopics_result_topics", RK.rd_kafka_topic_result_error)
+
+
 def partitions(rk, topic, total):
     error = ctypes.create_string_buffer(512)
     new = RK.rd_kafka_NewPartitions_new(topic.encode(), ctypes.c_size_t(int(total)), error, len(error))
@@ -81,7 +88,7 @@ def configure(rk, topic, *settings):
 
 
 def main(bootstrap, action, *arguments):
-    actions = {"create": create, "partitions": partitions, "configure": configure}
+    actions = {"create": create, "delete": delete, "partitions": partitions, "configure": configure}
     actions[action](client(bootstrap), *arguments)
 
 

@@ -11,7 +11,7 @@ import checks
 import kafka
 import senders
 from appliance import program, wait_for
-from bridge import PARTITIONS, PATIENT, delivered, in_state, running, settings, state
+from bridge import PARTITIONS, PATIENT, delivered, in_state, post, properties, running, settings, state
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -60,20 +60,6 @@ def test_stop_while_away(make_engine, netns):
 
 
 # ---- the journal directory ----
-
-def post(engine, count, key="K%d", start=0):
-    for i in range(start, start + count):
-        answer = engine.post(key % (i % 7) if "%" in key else key, b"payload %d" % i)
-        assert answer.status_code == 200, answer.text
-
-
-@pytest.fixture
-def quiet(make_engine, netns, broker, topic):
-    """a bridge without ports: POST only; not started"""
-    broker.attach(netns)
-    return make_engine(netns, {"dataplane": {"enable": 0}, "port nic0": None, "feed ticks": None}
-                       | settings(broker, topic))
-
 
 def test_cursor_beyond_the_end(quiet, broker, topic):
     running(quiet.start())
@@ -129,8 +115,7 @@ def test_another_engine_and_more_workers(quiet, broker, topic):
 def test_retention_waits_for_kafka(make_engine, kwire, broker, topic):
     engine = make_engine(kwire, settings(broker, topic, bootstrap_servers="127.0.0.1:1")
                          | {"journal": {"segment_mb": 1, "retain_gb": 0.004}}).start()
-    sent = checks.make_events(120000, size=64)
-    senders.send_keyed(kwire, sent, rate=20000)
+    feed = senders.Paced(kwire, engine, 120000).wait()
     engine.rest(60)
     in_state(engine, "away", "no broker")
     stats = engine.stats()
@@ -142,7 +127,7 @@ def test_retention_waits_for_kafka(make_engine, kwire, broker, topic):
     delivered(engine)
     wait_for(lambda: engine.stats()["shard_0_bytes"] < 6e6, 30, engine.stats)
     engine.stop()
-    checks.exactly(events, sent)
+    checks.exactly(events, [senders.numbered(i) for i in range(feed.next)])
     kafka.exactly_once(broker.read(topic), events, engine.settings["engine"]["id"], PARTITIONS)
 
 
@@ -205,18 +190,40 @@ def test_dead_letters(quiet, broker, topic):
         assert r.headers["error"] == "MSG_SIZE_TOO_LARGE" and r.headers["payload_length"] == "6000"
 
 
+def make_topics(broker, topic):
+    for name, partitions, *more in ((topic, PARTITIONS), (topic + "-cursors", 1, "cleanup.policy=compact"),
+                                    (topic + "-gaps", 1), (topic + "-dead-letter", 1)):
+        broker.admin("create", name, str(partitions), *more)
+
+
 def test_missing_topic(quiet, broker, topic):
     """it cannot be made: the bridge waits, unhealthy, and goes on by itself"""
     quiet.configure({"kafka": {"replication": 3}})
     quiet.start()
     post(quiet, 10)
     in_state(quiet, "paused", f"topic {topic} is missing and cannot be made")
-    for name, partitions, *more in ((topic, PARTITIONS), (topic + "-cursors", 1, "cleanup.policy=compact"),
-                                    (topic + "-gaps", 1), (topic + "-dead-letter", 1)):
-        broker.admin("create", name, str(partitions), *more)
+    make_topics(broker, topic)
     running(quiet)
     delivered(quiet)
     check(quiet, broker, topic)
+
+
+def test_topic_deleted(quiet, broker, topic):
+    """in the middle of a run, when it cannot be made again: what was not sent yet waits for it"""
+    make_topics(broker, topic)
+    quiet.configure({"kafka": {"replication": 3}})
+    running(quiet.start())
+    post(quiet, 10)
+    delivered(quiet)
+    broker.admin("delete", topic)
+    post(quiet, 10, start=10)
+    in_state(quiet, "paused", f"topic {topic} is missing and cannot be made")
+    assert quiet.stats()["kafka_bridge_lag"] == 10
+    broker.admin("create", topic, str(PARTITIONS))
+    running(quiet)
+    delivered(quiet)
+    quiet.stop()
+    kafka.exactly_once(broker.read(topic), checks.events(quiet.journal())[10:], quiet.settings["engine"]["id"], PARTITIONS)
 
 
 def test_cursor_topic_without_compaction(quiet, broker, topic):
@@ -246,27 +253,33 @@ def test_changed_partitions(quiet, broker, topic):
 
 
 def test_tls_and_authorisation(quiet, broker, topic):
-    """TLS and SASL by KAFKA_CONFIG_FILE; what is not allowed pauses the bridge until it is"""
-    properties = os.path.join(quiet.directory, "kafka.properties")
-    lines = ["security.protocol = sasl_ssl", "sasl.mechanism = PLAIN", "sasl.username = fastpath",
+    """TLS and SASL by KAFKA_CONFIG_FILE; what is not allowed pauses the bridge until it is, also in the middle of a run"""
+    lines = ["# TLS", "security.protocol = sasl_ssl", "sasl.mechanism = PLAIN", "sasl.username = fastpath",
              f"ssl.ca.location = {broker.ca}", "queue.buffering.max.messages = 50"]
-    with open(properties, "w", encoding="ascii") as file:
-        file.write("\n".join(["# TLS", *lines, "sasl.password = wrong", ""]))
-    quiet.environment["KAFKA_CONFIG_FILE"] = properties
+    properties(quiet, *lines, "sasl.password = wrong")
     quiet.configure({"kafka": {"bootstrap_servers": broker.tls_bootstrap}})
     quiet.start()
     post(quiet, 200)
     wait_for(lambda: state(quiet) in ("away", "paused") and "uthenticat" in quiet.stats()["kafka_bridge_reason"], 60,
              lambda: quiet.stats()["kafka_bridge_reason"])
     quiet.stop()
-    with open(properties, "w", encoding="ascii") as file:
-        file.write("\n".join([*lines, "sasl.password = fastpath-secret", ""]))
+    properties(quiet, *lines, "sasl.password = fastpath-secret")
     quiet.start()
     in_state(quiet, "paused", "uthoriz")
     broker.allow("User:fastpath")
     running(quiet)
     delivered(quiet)
-    check(quiet, broker, topic)
+    broker.disallow("User:fastpath")
+    post(quiet, 200, start=200)
+    in_state(quiet, "paused", "uthoriz")
+    assert quiet.stats()["kafka_bridge_lag"] == 200
+    try:
+        broker.allow("User:fastpath")
+        running(quiet)
+        delivered(quiet)
+    finally:
+        broker.disallow("User:fastpath")
+    assert len(check(quiet, broker, topic)) == 400
 
 
 # ---- replay ----

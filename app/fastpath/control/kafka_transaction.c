@@ -59,20 +59,35 @@ static enum kafka_trouble produce_trouble(struct kafka_bridge *b, rd_kafka_resp_
 	return kafka_fail(b, t, "topic %s: %s", rd_kafka_topic_name(topic), rd_kafka_err2str(err));
 }
 
+/* librdkafka's own queue is full: what it holds has to go out first */
+static enum kafka_trouble wait_for_room(struct kafka_bridge *b, uint64_t began)
+{
+	if (kafka_over(b))
+		return KAFKA_ENDING;
+	if (clock_steady_ns() - began > KAFKA_SOON_NS)
+		kafka_state(b, KAFKA_AWAY_STATE,
+		            "the local queue is full and the broker takes nothing from it: %s",
+		            b->last_error[0] != '\0' ? b->last_error : "no answer");
+	rd_kafka_poll(b->producer, FULL_MS);
+	return KAFKA_FINE;
+}
+
 enum kafka_trouble kafka_produce(struct kafka_bridge *b, rd_kafka_topic_t *topic, const char *key,
                                  const char *value)
 {
-	for (;;) {
+	uint64_t began = clock_steady_ns();
+	enum kafka_trouble t = KAFKA_FINE;
+
+	while (t == KAFKA_FINE) {
 		if (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
 		                     (void *)(uintptr_t)value, strlen(value), key, strlen(key),
 		                     NULL) == 0)
 			return KAFKA_FINE;
 		if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL)
 			return produce_trouble(b, rd_kafka_last_error(), topic);
-		if (kafka_over(b))
-			return KAFKA_ENDING;
-		rd_kafka_poll(b->producer, FULL_MS);
+		t = wait_for_room(b, began);
 	}
+	return t;
 }
 
 static enum kafka_trouble put_record(struct kafka_bridge *b, rd_kafka_topic_t *topic,
@@ -82,8 +97,10 @@ static enum kafka_trouble put_record(struct kafka_bridge *b, rd_kafka_topic_t *t
 	const char *feed = journal_dir_feed_name(b->dir, item->record->feed);
 	const struct kafka_origin from = {
 	    .engine = b->engine, .feed = feed != NULL ? feed : "", .shard = item->shard};
+	enum kafka_trouble t = KAFKA_FINE;
+	uint64_t began = 0;
 
-	for (;;) {
+	while (t == KAFKA_FINE) {
 		rd_kafka_resp_err_t err = kafka_message_produce(b->producer, topic, &from,
 		                                                item->record, payload_len, more);
 
@@ -91,10 +108,10 @@ static enum kafka_trouble put_record(struct kafka_bridge *b, rd_kafka_topic_t *t
 			return KAFKA_FINE;
 		if (err != RD_KAFKA_RESP_ERR__QUEUE_FULL)
 			return produce_trouble(b, err, topic);
-		if (kafka_over(b))
-			return KAFKA_ENDING;
-		rd_kafka_poll(b->producer, FULL_MS);
+		began = began != 0 ? began : clock_steady_ns();
+		t = wait_for_room(b, began);
 	}
+	return t;
 }
 
 /* the record that Kafka does not take: what is known of it, and as much of it as fits */
