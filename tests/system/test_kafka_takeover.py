@@ -11,7 +11,7 @@ import pytest
 import checks
 import kafka
 from appliance import wait_for
-from test_kafka import PARTITIONS, delivered, in_state, post, running, settings, state
+from bridge import PARTITIONS, delivered, in_state, post, running, settings, state
 
 pytestmark = pytest.mark.timeout(600)
 HTTP_ONLY = {"dataplane": {"enable": 0}, "port nic0": None, "feed ticks": None}
