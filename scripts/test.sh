@@ -22,7 +22,7 @@ make --no-print-directory -j"$(nproc)" check-unit || status=1
 say "== system tests"
 privilege=()
 if [ "$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then
-	privilege=(sudo -n "--preserve-env=SOAK,SANITIZE,NO_HUGE,FASTPATH_BUILD,REQUIRE_KAFKA,FASTPATH_ETCD")
+	privilege=(sudo -n "--preserve-env=SOAK,SANITIZE,NO_HUGE,FASTPATH_BUILD,REQUIRE_KAFKA,KAFKA_JARS,FASTPATH_ETCD")
 fi
 # one after the other: most of them keep both processors of a small machine busy
 # PYTEST_ARGS are words on purpose
