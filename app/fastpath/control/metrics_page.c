@@ -266,6 +266,25 @@ static void put_feeds(page *p, const struct figures *f)
 	}
 }
 
+/* HTTP, the feed without a port, may be silent */
+static void put_silence(page *p, const struct figures *f)
+{
+	if (f->port_count == 0)
+		return;
+	prometheus_family(p, "fast_path_feed_silent_seconds", "gauge",
+	                  "Time since the feed's last datagram, or since the start.");
+	for (uint32_t i = 0; i < f->feed_count; i++) {
+		const struct feed_figures *feed = &f->feed[i];
+		uint64_t last = feed->last_rx_ns ? feed->last_rx_ns : f->start_ns;
+
+		if (feed->port && feed->port[0])
+			prometheus_double(
+			    p, "fast_path_feed_silent_seconds",
+			    f->now_ns > last ? (double)(f->now_ns - last) / 1e9 : 0,
+			    PROMETHEUS_LABELS({"feed", feed->name}, {"port", feed->port}));
+	}
+}
+
 enum shard_family {
 	SHARD_EVENTS,
 	SHARD_LAST,
@@ -445,6 +464,11 @@ static void put_engine(page *p, const struct figures *f, const struct health *h)
 {
 	one_u64(p, "fast_path_health_status", "gauge", "0 healthy, 1 degraded, 2 unhealthy.",
 	        h->status);
+	prometheus_family(p, "fast_path_health_part_status", "gauge",
+	                  "The same for a part of the engine.");
+	for (int i = 0; i < HEALTH_PARTS; i++)
+		prometheus_u64(p, "fast_path_health_part_status", h->part[i],
+		               PROMETHEUS_LABELS({"part", health_part_name(i)}));
 	one_u64(p, "fast_path_ready", "gauge", "1: ready to take events.", health_ready(f));
 	one_u64(p, "fast_path_disk_free_bytes", "gauge", "Free space of the journal's file system.",
 	        f->disk_free_bytes);
@@ -466,6 +490,8 @@ static void put_ownership(page *p, const struct ownership_figures *o)
 	one_u64(p, "fast_path_etcd_up", "gauge", "1: etcd answers.", !o->away);
 	one_u64(p, "fast_path_etcd_registered", "gauge",
 	        "1: this engine is registered under a lease.", o->registered);
+	one_u64(p, "fast_path_etcd_id_taken", "gauge",
+	        "1: another instance is registered under this engine's id.", o->held_by != NULL);
 	one_u64(p, "fast_path_etcd_watching", "gauge",
 	        "1: changes come by watching; 0: by polling only.", o->watching);
 	one_u64(p, "fast_path_etcd_leader", "gauge", "1: this engine reassigns keys.", o->leader);
@@ -539,6 +565,7 @@ char *metrics_page(const struct figures *f, const struct health *h, const struct
 	put_ports(&text, f);
 	put_port_info(&text, f);
 	put_feeds(&text, f);
+	put_silence(&text, f);
 	put_shards(&text, f);
 	put_pools(&text, f);
 	put_kafka(&text, &f->kafka);

@@ -32,13 +32,19 @@ static bool read_text(const char *path, char *text, size_t size)
 	return len > 0;
 }
 
-static double boot_time(void)
+/* since the epoch. Reckoned once: a value that moved with the clock would look like a restart */
+static double start_time(double after_boot)
 {
+	static double reckoned;
 	struct timespec now, up;
 
+	if (reckoned > 0)
+		return reckoned;
 	clock_gettime(CLOCK_REALTIME, &now);
 	clock_gettime(CLOCK_BOOTTIME, &up);
-	return (double)(now.tv_sec - up.tv_sec) + (double)(now.tv_nsec - up.tv_nsec) / 1e9;
+	reckoned = (double)(now.tv_sec - up.tv_sec) + (double)(now.tv_nsec - up.tv_nsec) / 1e9 +
+	           after_boot;
+	return reckoned;
 }
 
 /* proc(5): fields count from the state, after the command's closing bracket */
@@ -64,7 +70,7 @@ static void read_stat(struct process_figures *p)
 	p->threads = (uint64_t)threads;
 	p->virtual_bytes = vsize;
 	p->resident_bytes = (uint64_t)rss * (uint64_t)sysconf(_SC_PAGESIZE);
-	p->start_time_s = boot_time() + (double)start / ticks;
+	p->start_time_s = start_time((double)start / ticks);
 }
 
 static void count_fds(struct process_figures *p)
