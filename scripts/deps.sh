@@ -17,11 +17,11 @@ declare -A packages=(
 	# prometheus is here for promtool
 	[run]="dpdk iproute2 ethtool procps kmod curl jq prometheus"
 	[test]="check python3-pytest python3-pytest-xdist python3-pytest-timeout python3-scapy
-		etcd-server etcd-client python3-requests python3-psutil tcpdump strace e2fsprogs wrk"
+		etcd-server etcd-client python3-requests python3-psutil python3-yaml tcpdump strace e2fsprogs wrk"
 	# a real broker, from Maven Central, and a client to look at it
 	[kafka]="maven openjdk-17-jre-headless kcat openssl"
 	# clang with its runtime is what the fuzz targets are built with
-	[lint]="clang libclang-rt-14-dev clang-format cppcheck shellcheck codespell"
+	[lint]="clang libclang-rt-14-dev clang-format cppcheck shellcheck codespell prometheus"
 	# the libraries are those of the unpacked peers
 	[bench]="fio wrk python3-matplotlib linux-perf valgrind ethtool libestr0 libfastjson4 liblognorm5
 		libivykis0 libnet1 libpcre3 libjson-c5 libwrap0 libdbi1 librdkafka1"

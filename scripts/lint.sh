@@ -85,6 +85,11 @@ whitespace() {
 	return $status
 }
 
+monitoring() {
+	promtool check config monitoring/prometheus.yml >/dev/null &&
+		promtool test rules monitoring/prometheus-tests.yml >/dev/null
+}
+
 licences() {
 	local file status=0
 	for file in "${c_files[@]}"; do
@@ -108,6 +113,7 @@ check "shell (shellcheck)" shell
 check "python syntax" python_syntax
 check "spelling (codespell)" spelling
 check "whitespace" whitespace
+check "monitoring (promtool)" monitoring
 check "licence lines" licences
 
 if [ ${#failed[@]} -gt 0 ]; then
