@@ -46,7 +46,7 @@ BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(call sources,tests/be
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help deps demo run test check-unit check-system soak bench bench-full bench-programs lint format fuzz install clean
+.PHONY: all help deps demo run test check-unit check-system soak bench bench-full bench-programs lint format fuzz vendor install clean
 
 all: $(PROGRAMS) ## build the three programs: fastpath, fastpathctl, feedsim
 
@@ -63,6 +63,9 @@ CFLAGS_app/fastpath/dataplane := -Iapp/fastpath
 CFLAGS_app/fastpath/control   := -Iapp/fastpath
 CFLAGS_app/fastpathctl        := -Iapp/fastpathctl
 CFLAGS_app/feedsim            := -Iapp/feedsim
+
+# the console's files are part of it
+$(BUILD)/obj/app/fastpath/control/console.o: $(wildcard app/console/* third_party/uplot/*)
 
 $(LIB): $(call objects,$(LIB_SRC))
 	$(if $(V),,@echo "  AR      $@")
@@ -84,7 +87,9 @@ UNIT_EXTRA_test_log := app/fastpath/log.c
 UNIT_EXTRA_test_clock := app/fastpath/clock.c
 UNIT_EXTRA_test_dataplane := app/fastpath/clock.c $(addprefix app/fastpath/dataplane/,worker.c ingress.c keytable.c)
 UNIT_EXTRA_test_http_control := app/fastpath/clock.c app/fastpath/log.c $(addprefix app/fastpath/control/,loop.c http_routes.c http_events.c \
-                                http_answer.c idempotency.c stats.c metrics_page.c process.c health.c)
+                                http_answer.c idempotency.c stats.c metrics_page.c process.c health.c \
+                                console.c console_json.c history.c)
+UNIT_EXTRA_test_history := $(addprefix app/fastpath/control/,history.c http_answer.c)
 UNIT_EXTRA_test_rx := app/fastpath/clock.c app/fastpath/dataplane/rx.c
 UNIT_EXTRA_test_health := app/fastpath/control/health.c
 UNIT_EXTRA_test_http_idempotency := app/fastpath/control/idempotency.c
@@ -135,6 +140,9 @@ format: ## rewrite the sources as .clang-format says
 
 fuzz: ## run every fuzz target for FUZZ_SECONDS (60) each
 	$(Q)scripts/fuzz.sh
+
+vendor: ## refresh third_party/ from npm and verify it; the build needs nothing from there
+	$(Q)scripts/npm.sh vendor
 
 check-unit: $(UNIT_BIN) ## build and run the unit tests only
 	$(Q)scripts/unit.sh $(UNIT_BIN)

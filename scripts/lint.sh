@@ -30,7 +30,8 @@ mapfile -t c_files < <(files '*.c' '*.h')
 mapfile -t c_sources < <(files '*.c')
 mapfile -t python_files < <(files '*.py')
 mapfile -t shell_files < <(files '*.sh' .ci/run)
-mapfile -t text_files < <(files | xargs -r grep -lI '' -- | grep -v -E '^(LICENSE|tests/.*/corpus/)')
+mapfile -t script_files < <(files '*.js' | grep -v '^third_party/')
+mapfile -t text_files < <(files | xargs -r grep -lI '' -- | grep -v -E '^(LICENSE|tests/.*/corpus/|third_party/uplot/)')
 
 formatting() {
 	local file status=0
@@ -69,6 +70,29 @@ python_syntax() {
 	return $status
 }
 
+# the syntax only, and only where there is a node; the console's scripts are modules, whatever they are called
+script_syntax() {
+	local file status=0 flags
+	if ! command -v node >/dev/null; then
+		say "lint: no node here: scripts are not read; scripts/deps.sh console installs it"
+		return 0
+	fi
+	for file in "${script_files[@]}"; do
+		flags=()
+		! grep -q -E '^(im|ex)port ' "$file" || flags=(--input-type=module)
+		if ! node --check "${flags[@]}" - <"$file"; then
+			say "$file: see above"
+			status=1
+		fi
+	done
+	return $status
+}
+
+# uPlot as it came
+third_party() {
+	scripts/npm.sh verify
+}
+
 spelling() {
 	codespell --quiet-level=2 --ignore-words=scripts/words.txt "${text_files[@]}"
 }
@@ -92,7 +116,7 @@ monitoring() {
 
 licences() {
 	local file status=0
-	for file in "${c_files[@]}"; do
+	for file in "${c_files[@]}" "${script_files[@]}" app/console/console.css; do
 		if [ "$(head -n 1 "$file")" != '/* SPDX-License-Identifier: Apache-2.0 */' ]; then
 			say "$file:1: the first line is not the SPDX licence line"
 			status=1
@@ -111,6 +135,8 @@ check "formatting (clang-format)" formatting
 check "static analysis (cppcheck)" static_analysis
 check "shell (shellcheck)" shell
 check "python syntax" python_syntax
+check "scripts of the console (node)" script_syntax
+check "third party" third_party
 check "spelling (codespell)" spelling
 check "whitespace" whitespace
 check "monitoring (promtool)" monitoring

@@ -343,31 +343,50 @@ void http_answer_header(struct http_request *r, const char *name, const char *va
 	r->header_count++;
 }
 
+/* the response is made, or there was no memory for one: then the connection is closed without an answer */
+static void answered(struct http_request *r, int status, bool waiting)
+{
+	r->state = REQUEST_ANSWERED;
+	r->status = status;
+	if (waiting) {
+		if (!r->connection->closing)
+			arm(r->server, r->connection);
+		MHD_resume_connection(r->mhd);
+	}
+}
+
 void http_answer(struct http_request *r, int status, const char *content_type, char *body,
                  size_t len)
 {
-	bool waiting = r->state == REQUEST_WAITING;
-
 	if (!body && len > 0) {
 		status = MHD_HTTP_INTERNAL_SERVER_ERROR;
 		len = 0;
 	}
-	r->state = REQUEST_ANSWERED;
-	r->status = status;
 	r->response = MHD_create_response_from_buffer(len, body, MHD_RESPMEM_MUST_FREE);
 	if (!r->response) {
-		free(body); /* no memory: the connection is closed without an answer */
+		free(body);
 	} else {
 		MHD_add_response_header(r->response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
 		MHD_add_response_header(r->response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 		for (uint32_t i = 0; i < r->header_count; i++)
 			MHD_add_response_header(r->response, r->header[i].name, r->header[i].value);
 	}
-	if (waiting) {
-		if (!r->connection->closing)
-			arm(r->server, r->connection);
-		MHD_resume_connection(r->mhd);
+	answered(r, status, r->state == REQUEST_WAITING);
+}
+
+void http_answer_static(struct http_request *r, int status, const char *content_type,
+                        const void *body, size_t len, const struct http_header *header,
+                        uint32_t header_count)
+{
+	/* libmicrohttpd takes a plain pointer, and only reads */
+	r->response =
+	    MHD_create_response_from_buffer(len, (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT);
+	if (r->response) {
+		MHD_add_response_header(r->response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
+		for (uint32_t i = 0; i < header_count; i++)
+			MHD_add_response_header(r->response, header[i].name, header[i].value);
 	}
+	answered(r, status, r->state == REQUEST_WAITING);
 }
 
 const char *http_request_method(const struct http_request *r)

@@ -90,4 +90,13 @@ void http_answer_header(struct http_request *r, const char *name, const char *va
 void http_answer(struct http_request *r, int status, const char *content_type, char *body,
                  size_t len);
 
+struct http_header {
+	const char *name, *value;
+};
+/* Answer with bytes that outlive the server, and are not copied. The headers are all that the answer gets, but for
+ * Content-Type, Date and what frames it; they are copied. */
+void http_answer_static(struct http_request *r, int status, const char *content_type,
+                        const void *body, size_t len, const struct http_header *header,
+                        uint32_t header_count);
+
 #endif

@@ -269,6 +269,31 @@ static int ask(const char *request_line, const char *headers, const char *body)
 	return answer_status();
 }
 
+/* an answer that has no body, whatever its length says: 304 */
+static int ask_head(const char *request_line, const char *headers)
+{
+	char request[1024];
+	int fd = connect_to();
+
+	snprintf(request, sizeof(request), "%s HTTP/1.1\r\nHost: x\r\n%s\r\n", request_line,
+	         headers);
+	send_text(fd, request);
+	size_t len = 0;
+
+	answer[0] = '\0';
+	for (uint64_t end = steady_ns() + PATIENCE_NS;
+	     !strstr(answer, "\r\n\r\n") && steady_ns() < end;) {
+		control_step(control, 5);
+		ssize_t n = recv(fd, answer + len, sizeof(answer) - 1 - len, MSG_DONTWAIT);
+
+		len += n > 0 ? (size_t)n : 0;
+		answer[len] = '\0';
+	}
+	close(fd);
+	ck_assert_ptr_nonnull(strstr(answer, "\r\n\r\n"));
+	return answer_status();
+}
+
 static json_t *answer_json(void)
 {
 	json_error_t error;
@@ -359,6 +384,70 @@ START_TEST(stats_and_metrics_and_health)
 }
 END_TEST
 
+static void header_value(const char *name, char *out, size_t size)
+{
+	const char *line = strcasestr(answer, name);
+
+	ck_assert_msg(line != NULL, "no %s in %s", name, answer);
+	snprintf(out, size, "%.*s", (int)strcspn(line + strlen(name), "\r"), line + strlen(name));
+}
+
+START_TEST(the_console_is_served_and_kept_by_the_client)
+{
+	static const char *const paths[] = {"/", "/console/main.js", "/console/uplot.js",
+	                                    "/console/console.css", "/console/icon.svg"};
+	char request[64], tag[64], condition[128];
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		snprintf(request, sizeof(request), "GET %s", paths[i]);
+		ck_assert_int_eq(ask(request, "", ""), 200);
+		assert_header("Content-Security-Policy: default-src 'none'; script-src 'self'; ");
+		assert_header("frame-ancestors 'none'");
+		assert_header("X-Content-Type-Options: nosniff");
+		assert_header("Cache-Control: no-cache");
+		header_value("ETag: ", tag, sizeof(tag));
+		snprintf(condition, sizeof(condition), "If-None-Match: W/\"x\", %s\r\n", tag);
+		ck_assert_int_eq(ask(request, "If-None-Match: \"another\"\r\n", ""), 200);
+		ck_assert_int_eq(ask_head(request, condition), 304);
+		assert_header(tag);
+	}
+	ck_assert_int_eq(ask("GET /", "", ""), 200);
+	assert_header("Content-Type: text/html; charset=utf-8");
+	ck_assert_ptr_nonnull(strstr(answer, "<!doctype html>"));
+	ck_assert_ptr_nonnull(strstr(answer, "</html>\n"));
+	ck_assert_int_eq(ask("HEAD /", "", ""), 200);
+	ck_assert_ptr_null(strstr(answer, "<!doctype html>"));
+}
+END_TEST
+
+START_TEST(the_console_gets_what_it_has_not)
+{
+	json_t *o, *history;
+
+	ck_assert_int_eq(ask("GET /console.json", "", ""), 200);
+	o = answer_json();
+	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(o, "health"), "status")),
+	                 "healthy");
+	ck_assert_uint_eq(json_array_size(json_object_get(o, "reasons")), REASON_COUNT);
+	history = json_object_get(o, "history");
+	ck_assert_int_eq((int)json_integer_value(json_object_get(history, "last")), 0);
+	json_decref(o);
+	for (uint64_t end = steady_ns() + PATIENCE_NS; ticks < 1 && steady_ns() < end;)
+		control_step(control, 50);
+	ck_assert_int_eq(ask("GET /console.json?after=0", "", ""), 200);
+	o = answer_json();
+	history = json_object_get(o, "history");
+	ck_assert_int_eq((int)json_integer_value(json_object_get(history, "last")), 1);
+	ck_assert_uint_eq(json_array_size(json_object_get(history, "rows")), 1);
+	json_decref(o);
+	ck_assert_int_eq(ask("GET /console.json?after=1", "", ""), 200);
+	o = answer_json();
+	history = json_object_get(o, "history");
+	ck_assert_uint_eq(json_array_size(json_object_get(history, "rows")), 0);
+	json_decref(o);
+}
+END_TEST
+
 START_TEST(errors_are_json)
 {
 	static const struct {
@@ -382,7 +471,12 @@ START_TEST(errors_are_json)
 	    {"PUT /events?key=a", 405, "METHOD_NOT_ALLOWED"},
 	    {"POST /stats", 405, "METHOD_NOT_ALLOWED"},
 	    {"DELETE /keys/BTC", 405, "METHOD_NOT_ALLOWED"},
-	    {"GET /", 404, "NOT_FOUND"},
+	    {"POST /", 405, "METHOD_NOT_ALLOWED"},
+	    {"GET /console/", 404, "NOT_FOUND"},
+	    {"GET /console/../stats", 404, "NOT_FOUND"},
+	    {"GET /console.json?after=x", 400, "BAD_ARGUMENT"},
+	    {"GET /console.json?after=-1", 400, "BAD_ARGUMENT"},
+	    {"GET /console.json?after=1&after=2", 400, "BAD_ARGUMENT"},
 	    {"GET /healthy", 404, "NOT_FOUND"},
 	    {"GET /keys/", 400, "MISSING_KEY"},
 	    {"GET /keys/%g0", 400, "BAD_KEY"},
@@ -1332,6 +1426,8 @@ static Suite *suite(void)
 	tcase_add_test(t, probes_are_answered_before_the_engine_is_there);
 	tcase_add_test(t, post_is_answered_once_durable);
 	tcase_add_test(t, stats_and_metrics_and_health);
+	tcase_add_test(t, the_console_is_served_and_kept_by_the_client);
+	tcase_add_test(t, the_console_gets_what_it_has_not);
 	tcase_add_test(t, errors_are_json);
 	tcase_add_test(t, not_owner);
 	tcase_add_test(t, unavailable_when_nothing_is_appended);

@@ -25,6 +25,8 @@ blame(struct health *h, enum health_part part, enum health_status status, const 
 		h->status = status;
 	if (h->reason_count == HEALTH_REASONS_MAX)
 		return;
+	h->reason_part[h->reason_count] = part;
+	h->reason_status[h->reason_count] = status;
 	va_start(args, format);
 	vsnprintf(h->reason[h->reason_count++], HEALTH_REASON_LEN, format, args);
 	va_end(args);

@@ -33,6 +33,8 @@ struct health {
 	enum health_status part[HEALTH_PARTS];
 	uint32_t reason_count; /* sentences; what does not fit is left out */
 	char reason[HEALTH_REASONS_MAX][HEALTH_REASON_LEN];
+	enum health_part reason_part[HEALTH_REASONS_MAX]; /* which part the sentence is about */
+	enum health_status reason_status[HEALTH_REASONS_MAX];
 };
 
 void health_judge(struct health *h, const struct figures *f, const struct config *c);

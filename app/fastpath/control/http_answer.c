@@ -23,6 +23,20 @@ void http_answer_json(struct http_request *r, int status, json_t *o)
 	http_answer(r, status, "application/json", line, len + 1);
 }
 
+json_t *http_text_json(const char *text)
+{
+	json_t *o = json_string(text);
+	char plain[1024];
+
+	if (o)
+		return o;
+	snprintf(plain, sizeof(plain), "%s", text);
+	for (char *c = plain; *c; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	return json_string(plain);
+}
+
 json_t *http_error_json(const char *code, const char *message)
 {
 	return json_pack("{s:s, s:s}", "error", code, "message", message);

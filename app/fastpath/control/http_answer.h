@@ -12,7 +12,9 @@ void http_answer_json(struct http_request *r, int status, json_t *o);
 /* {"error":code,"message":...} */
 void http_answer_error(struct http_request *r, int status, const char *code, const char *format,
                        ...) __attribute__((format(printf, 4, 5)));
-/* the same as an object, to add members to */
+/* A string of ours that may quote others' bytes: what is not UTF-8 becomes question marks. */
+json_t *http_text_json(const char *text);
+/* the error as an object, to add members to */
 json_t *http_error_json(const char *code, const char *message);
 
 #endif

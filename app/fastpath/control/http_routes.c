@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "clock.h"
+#include "control/console.h"
 #include "control/health.h"
 #include "control/http_answer.h"
 #include "control/metrics_page.h"
@@ -28,7 +29,7 @@ static void get_health(struct routes *routes, struct http_request *r)
 	json_t *reasons = json_array(), *parts = json_object();
 
 	for (uint32_t i = 0; i < h.reason_count; i++)
-		json_array_append_new(reasons, json_string(h.reason[i]));
+		json_array_append_new(reasons, http_text_json(h.reason[i]));
 	for (int i = 0; i < HEALTH_PARTS; i++)
 		json_object_set_new(parts, health_part_name(i),
 		                    json_string(health_status_name(h.part[i])));
@@ -156,6 +157,41 @@ static void get_ownership(struct routes *routes, struct http_request *r)
 	                           "engines", engines_json(own)));
 }
 
+static bool all_digits(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+	return len > 0;
+}
+
+static void get_console(struct routes *routes, struct http_request *r)
+{
+	(void)routes;
+	if (!console_answer_file(r, http_request_path(r)))
+		http_answer_error(r, 404, "NOT_FOUND", "the console has no such file; it is at /");
+}
+
+static void get_console_json(struct routes *routes, struct http_request *r)
+{
+	const struct figures *f = figures_now(routes);
+	static struct health h;
+	char after[24] = "0";
+	ssize_t n = url_argument(http_request_query(r), "after", after, sizeof(after) - 1);
+
+	if ((n < 0 && n != -ENOENT) || (n >= 0 && !all_digits(after, (size_t)n))) {
+		http_answer_error(r, 400, "BAD_ARGUMENT",
+		                  "after must be one number: that of the last row that was got");
+		return;
+	}
+	if (n > 0)
+		after[n] = '\0';
+	health_judge(&h, f, routes->config);
+	http_answer_json(r, 200,
+	                 console_json(f, &h, http_server_figures(routes->server), routes->history,
+	                              routes->config, strtoull(after, NULL, 10)));
+}
+
 /* RFC 6750. Every byte is looked at, whatever differs, so that time tells nothing */
 static bool token_matches(const char *header, const char *token)
 {
@@ -203,6 +239,9 @@ static const struct route {
     {"/metrics", false, false, false, get_metrics},
     {"/keys/", true, false, true, get_key},
     {"/ownership", false, false, true, get_ownership},
+    {"/", false, false, false, get_console},
+    {"/console/", true, false, false, get_console},
+    {"/console.json", false, false, false, get_console_json},
 };
 
 static const struct route *find_route(const char *path)
@@ -226,7 +265,7 @@ void routes_handle(void *arg, struct http_request *r)
 	if (!route) {
 		http_answer_error(
 		    r, 404, "NOT_FOUND",
-		    "there is no such path; there are /health, /health/live, "
+		    "there is no such path; there are / (the console), /health, /health/live, "
 		    "/health/ready, /events, /stats, /metrics, /keys/KEY, /ownership");
 		return;
 	}

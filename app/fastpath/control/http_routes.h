@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "control/figures.h"
+#include "control/history.h"
 #include "control/http_events.h"
 #include "control/ownership.h"
 #include "http/server.h"
@@ -14,6 +15,7 @@ struct routes {
 	const struct config *config;
 	struct figures_source *figures;
 	const struct ownership *ownership; /* NULL: the engine is starting */
+	const struct history *history;
 	struct events *events;
 	const struct http_server *server;
 };

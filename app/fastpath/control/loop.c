@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "control/health.h"
+#include "control/history.h"
 #include "control/http_events.h"
 #include "control/http_routes.h"
 #include "control/steady.h"
@@ -43,6 +45,8 @@ struct control {
 	uint32_t signals;
 	uint64_t next_tick_ns; /* steady */
 	struct figures_source *figures;
+	struct history *history;
+	const struct config *config;
 	struct http_server *http;
 	struct events *events;
 	struct routes routes;
@@ -244,13 +248,16 @@ struct control *control_create(const struct config *config, struct figures_sourc
 		return NULL;
 	}
 	c->figures = figures;
+	c->config = config;
+	c->history = history_create();
 	c->next_tick_ns = steady_ns() + SECOND_NS;
 	c->events = events_create(config, figures);
-	c->routes = (struct routes){.config = config, .figures = figures, .events = c->events};
+	c->routes = (struct routes){
+	    .config = config, .figures = figures, .history = c->history, .events = c->events};
 	err[0] = '\0';
 	rc = open_descriptors(c);
 	if (rc == 0)
-		rc = c->events ? 0 : -ENOMEM;
+		rc = c->events && c->history ? 0 : -ENOMEM;
 	if (rc)
 		close(listen_fd);
 	else
@@ -293,9 +300,16 @@ static int sleep_ms(struct control *c, int timeout_ms)
 
 static void tick(struct control *c, uint64_t now)
 {
+	static struct health health; /* the control thread's alone, and large */
+	uint64_t wall_ns = clock_realtime_ns();
+
 	if (now < c->next_tick_ns)
 		return;
-	figures_tick(c->figures, clock_realtime_ns());
+	figures_tick(c->figures, wall_ns);
+	const struct figures *f = figures_get(c->figures, wall_ns);
+
+	health_judge(&health, f, c->config);
+	history_add(c->history, f, &health);
 	c->next_tick_ns += SECOND_NS;
 	if (c->next_tick_ns <= now) /* we were held up: do not catch up in a burst */
 		c->next_tick_ns = now + SECOND_NS;
@@ -382,6 +396,7 @@ void control_destroy(struct control *c)
 		http_server_destroy(c->http);
 	}
 	events_destroy(c->events);
+	history_destroy(c->history);
 	while ((w = LIST_FIRST(&c->watches))) {
 		LIST_REMOVE(w, link);
 		free(w);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/http_answer.h"
 #include "control/process.h"
 
 static void set_u64(json_t *o, uint64_t value, const char *format, ...)
@@ -30,7 +31,7 @@ static void set_real(json_t *o, const char *name, double value)
 
 static void set_text(json_t *o, const char *name, const char *value)
 {
-	json_object_set_new(o, name, json_string(value ? value : ""));
+	json_object_set_new(o, name, http_text_json(value ? value : ""));
 }
 
 static uint64_t total(const struct figures *f, enum reason_kind kind, int unit)
