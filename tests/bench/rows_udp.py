@@ -56,9 +56,9 @@ class Bed:
         """CPU microseconds an event that the sender takes to send at this rate to a device that drops it"""
         rate = int(rate)
         if rate not in self._sender_us:
-            before = cpu.children()
+            before = cpu.children_ended()
             sent = self.send(rate, **{"interface-address": "10.97.0.1"}).sent()["sent"]
-            self._sender_us[rate] = (cpu.children() - before) / sent * 1e6
+            self._sender_us[rate] = (cpu.children_ended() - before) / sent * 1e6
         return self._sender_us[rate]
 
     def close(self):
@@ -84,7 +84,7 @@ def probe(bed, system, before, rate):
     last, moved = cpu.Sample(), system.progress()
     arrived = 0
     while time.monotonic() - last.at < LOST_AFTER_S:
-        time.sleep(0.05)
+        time.sleep(0.1)
         now = cpu.Sample()
         progress = system.progress()
         if progress != moved:
