@@ -25,6 +25,9 @@ from appliance import PATIENCE, ROOT, Engine, http_session, wait_for
 MONITORING = os.path.join(ROOT, "monitoring")
 JOB = "hft-fast-path"
 
+# a broker, an etcd, an engine and a Prometheus have to start for the first of them
+pytestmark = pytest.mark.timeout(600)
+
 # the guide's own, to the letter
 GUIDE = {"name": "hft_critical", "rules": [
     {"alert": "FastPathLatencyHigh", "expr": "fast_path_process_latency_p99_microseconds > 100", "for": "5m",
@@ -72,16 +75,29 @@ def test_prometheus_takes_configuration_and_rules():
 
 
 def test_kubernetes_configuration(tmp_path):
-    """Debian's Prometheus is built without Kubernetes: all but the discovery itself is checked"""
+    """Debian's Prometheus is built without Kubernetes: pods as its discovery describes them take its place. Promtool
+    shows what becomes of them: one that asks for it is scraped under its own name, one that does not is left alone"""
     config = load("prometheus-kubernetes.yml")
-    for scrape in config["scrape_configs"]:
-        assert [d["role"] for d in scrape.pop("kubernetes_sd_configs")] == ["pod"]
-        scrape["static_configs"] = [{"targets": ["10.0.0.1"]}]
+    scrape, = config["scrape_configs"]
+    discovery, = scrape.pop("kubernetes_sd_configs")
+    assert discovery["role"] == "pod" and discovery["namespaces"]["names"] == ["hft-system"]
+    pod = {"__meta_kubernetes_pod_ip": "10.0.0.1", "__meta_kubernetes_pod_name": "hft-fast-path-x",
+           "__meta_kubernetes_namespace": "hft-system", "__meta_kubernetes_pod_node_name": "n1"}
+    asked = {"scrape": "true", "port": "8080", "path": "/metrics"}
+    asked = {f"__meta_kubernetes_pod_annotation_prometheus_io_{k}": v for k, v in asked.items()}
+    scrape["static_configs"] = [{"targets": ["10.0.0.1:9999"], "labels": pod | asked},
+                                {"targets": ["10.0.0.2:8080"], "labels": pod}]
     for name in config["rule_files"]:
         shutil.copy(os.path.join(MONITORING, name), tmp_path)
     path = tmp_path / "prometheus.yml"
     path.write_text(yaml.safe_dump(config))
     promtool("check", "config", path)
+    found = json.loads(promtool("check", "service-discovery", "--timeout=2s", path, JOB))
+    taken, = [one["labels"] for one in found if one["labels"]]
+    assert {k: v for k, v in taken.items() if k in ("__address__", "__metrics_path__", "instance", "job", "namespace", "node")} == {
+        "__address__": "10.0.0.1:8080", "__metrics_path__": "/metrics", "instance": "hft-fast-path-x", "job": JOB,
+        "namespace": "hft-system", "node": "n1"}
+    assert len(found) == 2
 
 
 def test_alerts_fire_when_they_should():
@@ -218,15 +234,15 @@ class Scraped:
             if broker:
                 broker.attach(self.wire.appliance)
                 settings |= bridge.settings(broker, "t" + uuid.uuid4().hex[:10])
-            etcd = None
+            self.broker, self.etcd = broker, None
             if "etcd" not in self.lacks:
-                etcd = etcd_server.Etcd(self.wire.appliance, f"m{os.getpid()}")
-                self._close.append(etcd.close)
-                settings |= {"ownership": {"mode": "etcd"}, "etcd": {"endpoints": etcd.urls}}
+                self.etcd = etcd_server.Etcd(self.wire.appliance, f"m{os.getpid()}")
+                self._close.append(self.etcd.close)
+                settings |= {"ownership": {"mode": "etcd"}, "etcd": {"endpoints": self.etcd.urls}}
             self.engine = Engine(self.wire.appliance, directory / "engine", settings, prefix=self._group())
-            if etcd:
+            if self.etcd:
                 # half of the feed's keys: the other half is somebody else's
-                etcd.assign([f"K{i:04d}" for i in range(50)], self.engine.settings["engine"]["id"])
+                self.etcd.assign([f"K{i:04d}" for i in range(50)], self.engine.settings["engine"]["id"])
             self.engine.start()
             self._close.append(self.engine.close)
             self.feed = senders.Feedsim(self.wire, rate=2000, keys=100)
@@ -371,16 +387,25 @@ def test_figures_are_right(scraped):
         assert value('kafka_bridge_state{state="running"}') == 1 and value("kafka_bridge_events_total") > 0
 
 
-def test_alerts_go_on(scraped):
-    """the last one, since it ends the feed, then the engine: Prometheus notices both"""
-    def state(alert):
+@pytest.mark.parametrize("fault, alert", [("etcd dies", "FastPathEtcdAway"), ("the broker dies", "FastPathKafkaAway"),
+                                          ("the engine ends", "FastPathEngineDown")])
+def test_alert_notices_a_fault(scraped, fault, alert):
+    """the last ones, since they break what the others look at: the alert waits for its time, then it would fire"""
+    def states():
         return {r["metric"]["alertstate"] for r in scraped.query(f'ALERTS{{alertname="{alert}"}}')}
-    assert state("FastPathEngineDown") == set()
-    scraped.feed.stop()
-    wait_for(lambda: scraped.data("fast_path_feed_silent_seconds > 3"), 30, lambda: scraped.query("fast_path_feed_silent_seconds"))
-    scraped.engine.stop(seconds=60)
-    wait_for(lambda: state("FastPathEngineDown") == {"pending"}, 30, lambda: scraped.query("up"))
-    assert state("FastPathEngineMissing") == set()
+    needs = {"etcd dies": "etcd", "the broker dies": "kafka"}.get(fault)
+    if needs in scraped.lacks:
+        pytest.skip(f"{needs}: {scraped.lacks[needs]}")
+    assert states() == set()
+    if needs == "etcd":
+        scraped.etcd.kill()
+    elif needs == "kafka":
+        scraped.broker.kill9()
+    else:
+        scraped.feed.stop()
+        wait_for(lambda: scraped.query("fast_path_feed_silent_seconds > 3"), 30, "silence in fast_path_feed_silent_seconds")
+        scraped.engine.stop(seconds=60)
+    wait_for(lambda: states() & {"pending", "firing"}, 60, lambda: f"{alert}: {scraped.query(compared(ALERTS[alert]['expr']))}")
 
 
 # ---- logs ----
