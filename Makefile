@@ -89,7 +89,7 @@ UNIT_EXTRA_test_dataplane := app/fastpath/clock.c $(addprefix app/fastpath/datap
 UNIT_EXTRA_test_http_control := app/fastpath/clock.c app/fastpath/log.c $(addprefix app/fastpath/control/,loop.c http_routes.c http_events.c \
                                 http_answer.c idempotency.c stats.c metrics_page.c process.c health.c \
                                 console.c console_json.c history.c)
-UNIT_EXTRA_test_history := $(addprefix app/fastpath/control/,history.c http_answer.c)
+UNIT_EXTRA_test_history := $(addprefix app/fastpath/control/,history.c http_answer.c health.c)
 UNIT_EXTRA_test_rx := app/fastpath/clock.c app/fastpath/dataplane/rx.c
 UNIT_EXTRA_test_health := app/fastpath/control/health.c
 UNIT_EXTRA_test_http_idempotency := app/fastpath/control/idempotency.c

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The one list of Debian packages, and their installation.
 #
-#   scripts/deps.sh [GROUP...]        install these groups: build run test kafka lint bench (default: all but bench)
+#   scripts/deps.sh [GROUP...]        install these groups: build run test kafka console lint bench (default: all but bench)
 #   scripts/deps.sh --list [GROUP...] print their packages
 #   scripts/deps.sh --unpack DIR      only unpack the group peers there: its services exclude each other, and
 #                                     none of them may take the place of what this machine logs or serves with
@@ -20,6 +20,8 @@ declare -A packages=(
 		etcd-server etcd-client python3-requests python3-psutil python3-yaml tcpdump strace e2fsprogs wrk"
 	# a real broker, from Maven Central, and a client to look at it
 	[kafka]="maven openjdk-17-jre-headless kcat openssl"
+	# a browser to test the console with; its driver comes from npm
+	[console]="chromium fonts-liberation nodejs npm"
 	# clang with its runtime is what the fuzz targets are built with
 	[lint]="clang libclang-rt-14-dev clang-format cppcheck shellcheck codespell prometheus"
 	# the libraries are those of the unpacked peers
@@ -27,7 +29,7 @@ declare -A packages=(
 		libivykis0 libnet1 libpcre3 libjson-c5 libwrap0 libdbi1 librdkafka1"
 	[peers]="nginx rsyslog rsyslog-kafka syslog-ng-core syslog-ng-mod-rdkafka"
 )
-all=(build run test kafka lint)
+all=(build run test kafka console lint)
 
 fail() {
 	echo "deps: $*" >&2
@@ -99,10 +101,15 @@ if [ -n "$unpack" ]; then
 	exit 0
 fi
 
+# is_there PACKAGE: installed, or provided by one that is, as npm is by other makers' nodejs
+is_there() {
+	[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" != installed ] || return 0
+	[ "$1" = npm ] && dpkg-query -W -f='${db:Status-Status} ${Provides}\n' nodejs 2>/dev/null | grep -q '^installed .*\<npm\>'
+}
+
 missing=()
 for package in "${wanted[@]}"; do
-	status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
-	[ "$status" = installed ] || missing+=("$package")
+	is_there "$package" || missing+=("$package")
 done
 if [ ${#missing[@]} = 0 ]; then
 	echo "deps: all ${#wanted[@]} packages are installed (${groups[*]})"

@@ -153,12 +153,13 @@ function drawLabel(u, name, text, x, y, align) {
 function drawLimits(u, limits) {
 	const { ctx, bbox } = u;
 	ctx.save();
-	for (const [value, label] of limits) {
+	for (const [i, [value, label]] of limits.entries()) {
 		const y = u.valToPos(value, "y", true);
 		if (!(y > bbox.top && y < bbox.top + bbox.height))
 			continue;
 		drawLine(u, `--${label}`, [5, 4], [bbox.left, y], [bbox.left + bbox.width, y]);
-		drawLabel(u, `--${label}`, `${label} above ${micros(value)}`, bbox.left + 4 * devicePixelRatio, y - 3 * devicePixelRatio, "left");
+		drawLabel(u, `--${label}`, `${label} above ${micros(value)}`, bbox.left + 4 * devicePixelRatio,
+			y + (i === 0 ? 12 : -4) * devicePixelRatio, "left"); // the lower one below its line: they never meet
 	}
 	ctx.restore();
 }

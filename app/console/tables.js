@@ -66,13 +66,25 @@ function showFeeds(engine) {
 		isSilent(feed, now) ? { text: `silent: ${lastOne(feed, now)}`, status: "degraded" } : lastOne(feed, now)]));
 }
 
+function bitRate(bits) {
+	const { value, unit } = format.amount(Math.round(bits));
+	return `${value} ${unit}bit/s`;
+}
+
+/* beyond 2^53 a browser's numbers are not exact: it says so */
+function plain(value) {
+	if (value === null)
+		return "–";
+	return typeof value === "number" && !Number.isSafeInteger(value) && Number.isInteger(value) ? `about ${value}` : String(value);
+}
+
 function showPorts(engine) {
 	ports.update(engine.now.ports.map((port, i) => {
 		const bytes = engine.rate((answer) => answer.ports[i]?.bytes);
 		const lost = port.loss_known ? format.count(port.dropped) : "loss unknown";
 		return [port.name, port.link_up ? { text: "up", status: "healthy" } : { text: "down", status: "unhealthy" },
 			perSecond(engine, (answer) => answer.ports[i]?.seen),
-			bytes === null ? "–" : `${format.text(format.amount(Math.round(bytes * 8)))}bit/s`, format.count(port.seen),
+			bytes === null ? "–" : bitRate(bytes * 8), format.count(port.seen),
 			format.count(port.decoded), format.count(port.to_host), format.count(port.filtered), lost,
 			port.driver ? `${port.device} (${port.driver})` : port.device];
 	}), "No port: events come by HTTP only.");
@@ -134,7 +146,7 @@ function showFigures({ now: { stats } }) {
 		return;
 	const part = byId("figures-filter").value.trim().toLowerCase();
 	figures.update(Object.entries(stats).filter(([key]) => key.toLowerCase().includes(part))
-		.map(([key, value]) => [key, value === null ? "–" : String(value)]), "No figure has a name like that.");
+		.map(([key, value]) => [key, plain(value)]), "No figure has a name like that.");
 }
 
 export function showTables(engine) {

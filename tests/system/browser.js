@@ -38,6 +38,7 @@ const commands = {
 	type: ({ text }) => page.keyboard.type(text),
 	click: ({ selector }) => page.locator(selector).click(),
 	hover: ({ selector }) => page.locator(selector).hover(),
+	reload: async () => (await page.reload()).status(),
 	scheme: ({ value }) => page.emulateMedia({ colorScheme: value }),
 	size: ({ width, height }) => page.setViewportSize({ width, height }),
 	screenshot: async ({ file, whole = false }) => {

@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import subprocess
+import tempfile
 
 import sandbox
 from appliance import PATIENCE, ROOT
@@ -35,8 +36,11 @@ class Browser:
     def __init__(self, netns, directory):
         self.directory = str(directory)
         os.makedirs(self.directory, exist_ok=True)
-        # its profile is new and empty, and goes with the directory
-        environment = {"PATH": os.environ["PATH"], "HOME": self.directory, "TMPDIR": self.directory, "LANG": "C.UTF-8"}
+        # its profile is new and empty
+        environment = {"PATH": os.environ["PATH"], "HOME": self.directory, "LANG": "C.UTF-8"}
+        # short: there is a socket in it
+        self.profiles = tempfile.mkdtemp(prefix="fpb")
+        environment["TMPDIR"] = self.profiles
         self.log = open(os.path.join(self.directory, "browser.log"), "w+", encoding="utf-8")
         self.process = sandbox.spawn(netns.command("node", DRIVER, MODULES, shutil.which("chromium")), text=True,
                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment)
@@ -71,3 +75,4 @@ class Browser:
             self.process.kill()
             self.process.wait(timeout=30)
         self.log.close()
+        shutil.rmtree(self.profiles, ignore_errors=True)

@@ -29,16 +29,17 @@ static json_t *health_json(const struct figures *f, const struct health *h,
 		                                health_status_name(h->reason_status[i]), "text",
 		                                http_text_json(h->reason[i])));
 	for (int i = 0; i < HEALTH_PARTS; i++)
-		json_array_append_new(parts, json_pack("{s:s, s:s, s:o}", "part",
-		                                       health_part_name(i), "status",
-		                                       health_status_name(h->part[i]), "since_ms",
-		                                       u64(history_part_since_ms(history, i))));
+		json_array_append_new(
+		    parts,
+		    json_pack("{s:s, s:s, s:o}", "part", health_part_name(i), "status",
+		              health_status_name(h->part[i]), "since_ms",
+		              u64(history_part_since_ms(history, i, h->part[i], f->now_ns / MS))));
 	return json_pack("{s:s, s:o, s:b, s:b, s:b, s:b, s:b, s:o, s:o}", "status",
 	                 health_status_name(h->status), "since_ms",
-	                 u64(history_status_since_ms(history)), "ready", health_ready(f),
-	                 "ports_up", f->ports_up, "recovered", f->recovered, "ownership_known",
-	                 f->ownership_known, "draining", f->draining, "reasons", reasons, "parts",
-	                 parts);
+	                 u64(history_status_since_ms(history, h->status, f->now_ns / MS)), "ready",
+	                 health_ready(f), "ports_up", f->ports_up, "recovered", f->recovered,
+	                 "ownership_known", f->ownership_known, "draining", f->draining, "reasons",
+	                 reasons, "parts", parts);
 }
 
 /* what the configuration calls too much */

@@ -72,14 +72,16 @@ void history_destroy(struct history *h)
 	free(h);
 }
 
-uint64_t history_status_since_ms(const struct history *h)
+uint64_t history_status_since_ms(const struct history *h, enum health_status status,
+                                 uint64_t now_ms)
 {
-	return h->status_since_ms;
+	return h->rows > 0 && h->status == status ? h->status_since_ms : now_ms;
 }
 
-uint64_t history_part_since_ms(const struct history *h, enum health_part part)
+uint64_t history_part_since_ms(const struct history *h, enum health_part part,
+                               enum health_status status, uint64_t now_ms)
 {
-	return h->part_since_ms[part];
+	return h->rows > 0 && h->part[part] == status ? h->part_since_ms[part] : now_ms;
 }
 
 static struct totals totals_of(const struct figures *f)

@@ -24,9 +24,11 @@ void history_destroy(struct history *h);
 /* Once a second: a row of f, and what changed in health since the last one. */
 void history_add(struct history *h, const struct figures *f, const struct health *health);
 
-/* Since when it has been so, ms since the epoch; 0: nothing was added yet. */
-uint64_t history_status_since_ms(const struct history *h);
-uint64_t history_part_since_ms(const struct history *h, enum health_part part);
+/* Since when it has been so, ms since the epoch: now_ms when the last row has it otherwise. */
+uint64_t history_status_since_ms(const struct history *h, enum health_status status,
+                                 uint64_t now_ms);
+uint64_t history_part_since_ms(const struct history *h, enum health_part part,
+                               enum health_status status, uint64_t now_ms);
 
 /* The rows after row number `after` (0: all that are kept), and the changes that came with them: {"last": number of
  * the newest row, "columns": [...], "rows": [[...], ...], "changes": [{...}, ...]}. A figure that there was nothing
