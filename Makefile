@@ -46,7 +46,7 @@ BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(call sources,tests/be
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help deps demo run test check-unit check-system soak bench bench-full bench-programs lint format fuzz vendor install clean
+.PHONY: all help deps demo run test check-unit check-system soak bench bench-full bench-programs lint format fuzz image vendor install clean
 
 all: $(PROGRAMS) ## build the three programs: fastpath, fastpathctl, feedsim
 
@@ -143,6 +143,9 @@ fuzz: ## run every fuzz target for FUZZ_SECONDS (60) each
 
 vendor: ## refresh third_party/ from npm and verify it; the build needs nothing from there
 	$(Q)scripts/npm.sh vendor
+
+image: ## the container image hft-fast-path:latest, with Docker or without
+	$(Q)scripts/image.sh
 
 check-unit: $(UNIT_BIN) ## build and run the unit tests only
 	$(Q)scripts/unit.sh $(UNIT_BIN)

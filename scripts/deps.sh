@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The one list of Debian packages, and their installation.
 #
-#   scripts/deps.sh [GROUP...]        install these groups: build run test kafka console lint bench (default: all but bench)
+#   scripts/deps.sh [GROUP...]        install these groups: build run test kafka console lint bench container
+#                                     image image-build (default: the first six)
 #   scripts/deps.sh --list [GROUP...] print their packages
 #   scripts/deps.sh --unpack DIR      only unpack the group peers there: its services exclude each other, and
 #                                     none of them may take the place of what this machine logs or serves with
@@ -27,6 +28,16 @@ declare -A packages=(
 	# the libraries are those of the unpacked peers
 	[bench]="fio wrk python3-matplotlib linux-perf valgrind ethtool libestr0 libfastjson4 liblognorm5
 		libivykis0 libnet1 libpcre3 libjson-c5 libwrap0 libdbi1 librdkafka1"
+	# the image's runtime stage: what the programs link, curl for the probes, and the DPDK drivers that are
+	# listed in docs/container.md. EAL loads every driver it finds: none is here that nobody needs
+	[image]="ca-certificates curl libbsd0 libcurl4 libinih1 libjansson4 libmicrohttpd12 libpcap0.8 librdkafka1
+		librte-pdump23 librte-rcu23 librte-mempool-ring23 librte-bus-pci23 librte-bus-vdev23
+		librte-net-af-packet23 librte-net-af-xdp23 librte-net-mlx5-23 librte-net-ixgbe23 librte-net-i40e23
+		librte-net-iavf23 librte-net-ice23 librte-net-ena23 librte-net-virtio23 librte-net-vmxnet3-23"
+	# what its build stage needs beside the group build: dpdk-dumpcap
+	[image-build]="dpdk"
+	# builds and runs an image where there is no Docker engine, and checks what is written about it
+	[container]="buildah crun debootstrap docker-compose python3-jsonschema"
 	[peers]="nginx rsyslog rsyslog-kafka syslog-ng-core syslog-ng-mod-rdkafka"
 )
 all=(build run test kafka console lint)
@@ -51,12 +62,12 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	-h | --help)
-		sed -n '3,11s/^# \{0,1\}//p' "$0"
+		sed -n '3,12s/^# \{0,1\}//p' "$0"
 		exit 0
 		;;
 	*)
 		if [ -z "${packages[$argument]:-}" ] || [ "$argument" = peers ]; then
-			fail "no group named '$argument'; there are: ${all[*]} bench"
+			fail "no group named '$argument'; there are: ${all[*]} bench container image image-build"
 		fi
 		groups+=("$argument")
 		;;
