@@ -9,7 +9,7 @@
 . "$(dirname "$0")/lib.sh"
 export FASTPATH_BUILD=$BUILD
 
-"$ROOT/scripts/deps.sh" build run test kafka console || exit 1
+"$ROOT/scripts/deps.sh" build run test kafka container console || exit 1
 cd "$ROOT" || exit 1
 
 say "== build"
