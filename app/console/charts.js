@@ -237,7 +237,7 @@ class OverTime extends Figure {
 		const series = kind.series.map(([label, , name], i) => ({ label, stroke: () => colour(name), width: 1.75, dash: DASHES[i],
 			points: { show: false }, fill: kind.series.length === 1 ? () => colour(`${name}-fill`) : undefined }));
 		this.plot = new uPlot({
-			width: this.box.clientWidth, height: HEIGHT, legend: { show: false }, padding: [8, 8, 0, 0],
+			width: this.box.clientWidth, height: HEIGHT, legend: { show: false }, padding: [8, 22, 0, 0],
 			cursor: { sync: { key: "time" }, y: false, drag: { x: false, y: false }, points: { size: 6 } },
 			scales: { x: { time: true, range: () => [this.from, this.to] },
 				y: { distr: kind.log ? 3 : 1, range: (u, low, high) => this.range(low, high) } },
@@ -336,7 +336,7 @@ class Distribution extends Figure {
 
 	make(data) {
 		this.plot = new uPlot({
-			width: this.box.clientWidth, height: HEIGHT, legend: { show: false }, padding: [16, 8, 0, 0],
+			width: this.box.clientWidth, height: HEIGHT, legend: { show: false }, padding: [16, 22, 0, 0],
 			cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
 			scales: { x: { time: false, range: (u, low, high) => [Math.min(low, placeOf(900)) - 1, Math.max(high, placeOf(110000)) + 1] },
 				y: { distr: 3, range: (u, low, high) => [0.5, 10 ** Math.ceil(Math.log10(Math.max(10, high) * 1.3))] } },

@@ -39,7 +39,7 @@ function showLosses({ now }) {
 	"Nothing was dropped or filtered since the start.");
 	const { law_frames_balance: frames, law_messages_balance: messages } = now.stats;
 	setText(byId("laws"), frames === 0 && messages === 0 ? "Every frame and every message is accounted for." :
-		`On their way at this moment: ${format.count(Math.max(0, frames))} frames, ${format.count(Math.max(0, messages))} messages.`);
+		`On their way at this moment: frames ${format.count(Math.max(0, frames))}, messages ${format.count(Math.max(0, messages))}.`);
 }
 
 function lastOne(feed, now) {
