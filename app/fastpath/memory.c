@@ -234,7 +234,12 @@ static int map_file(struct memory_memlog *f, char err[CONFIG_ERROR_MAX])
 		close(fd);
 		f->base = NULL;
 		unlink(f->path);
-		return fail(f, "memory for it", error, err);
+		snprintf(err, CONFIG_ERROR_MAX,
+		         "memlog %.300s: no room for its %zu MB: %s; lower journal.memory_mb, or "
+		         "make room in %.*s",
+		         f->path, (size_t)(f->bytes >> 20), strerror(error),
+		         (int)(strrchr(f->path, '/') - f->path), f->path);
+		return -error;
 	}
 	return 0;
 }

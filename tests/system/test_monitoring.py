@@ -435,11 +435,19 @@ def log_lines(tmp_path_factory):
                     environment={"LOG_FORMAT": "json", "LOG_LEVEL": "debug"})
     try:
         engine.start()
-        wait_for(lambda: "127.0.0.1:1" in engine.log() and engine.stats()["kafka_bridge_state"] == "away", 60, engine.log)
+        wait_for(lambda: "etcd: away" in engine.log() and "kafka: away" in engine.log(), 60, engine.log)
         return engine.stop().splitlines()
     finally:
         engine.close()
         wire.close()
+
+
+def test_log_names_endpoint_and_setting(log_lines):
+    """who is away, and where its address is set: the variable and the key of Kubernetes' ConfigMap"""
+    warnings = [r["message"] for r in map(json.loads, log_lines) if r["level"] == "warning"]
+    for away in (r"etcd: away; .*http://127\.0\.0\.1:1\b.* check ETCD_ENDPOINTS \(ConfigMap key etcd\.endpoints\), now http://127\.0\.0\.1:1;",
+                 r"kafka: away: .* check KAFKA_BOOTSTRAP_SERVERS \(ConfigMap key kafka\.bootstrap\.servers\), now 127\.0\.0\.1:1;"):
+        assert any(re.search(away, warning) for warning in warnings), warnings
 
 
 def test_every_log_line_is_a_record(log_lines):

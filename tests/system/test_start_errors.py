@@ -247,3 +247,15 @@ def test_journal_directories_that_cannot_be(starter, tmp_path):
     finally:
         sandbox.umount(str(readonly))
     assert (foreign / "letter.txt").read_text() == "x"
+
+
+def test_no_room_for_the_memlog(starter):
+    sandbox.mount("tmpfs", "/dev/shm", "size=16m,mode=1777")
+    try:
+        status, err = starter.run(LCORES + "[journal]\ndir = {dir}/journal\nmemory_mb = 64\n[http]\nlisten = 127.0.0.1:0\n")
+        left = os.listdir("/dev/shm")
+    finally:
+        sandbox.umount("/dev/shm")
+    assert status == 2 and left == [], (status, err, left)
+    assert re.search(r"^fastpath: memlog /dev/shm/\S+: no room for its 64 MB: No space left on device; "
+                     r"lower journal\.memory_mb, or make room in /dev/shm$", err, re.M), err

@@ -40,13 +40,16 @@ bool kafka_over(const struct kafka_bridge *b)
 	return atomic_load(&b->ending) && clock_steady_ns() >= atomic_load(&b->deadline_ns);
 }
 
-static void log_state(enum kafka_state s, const char *reason)
+/* what an operator has to look at has two names: the variable's, and that in Kubernetes' ConfigMap */
+static void log_state(const struct kafka_bridge *b, enum kafka_state s, const char *reason)
 {
 	if (s == KAFKA_RUNNING || s == KAFKA_CONNECTING)
 		log_info("kafka: %s%s%s", kafka_state_name(s), reason[0] != '\0' ? ": " : "",
 		         reason);
 	else if (s == KAFKA_AWAY_STATE)
-		log_warning("kafka: away: %s", reason);
+		log_warning("kafka: away: %s; check KAFKA_BOOTSTRAP_SERVERS (ConfigMap key "
+		            "kafka.bootstrap.servers), now %.500s; nothing is lost, trying again",
+		            reason, b->config->kafka_bootstrap);
 	else if (s != KAFKA_ENDED)
 		log_error("kafka: %s: %s", kafka_state_name(s), reason);
 }
@@ -70,7 +73,7 @@ void kafka_state(struct kafka_bridge *b, enum kafka_state s, const char *fmt, ..
 	memcpy(b->figures.reason, reason, sizeof(reason));
 	pthread_mutex_unlock(&b->lock);
 	if (news)
-		log_state(s, reason);
+		log_state(b, s, reason);
 }
 
 static void count_rebuild(struct kafka_bridge *b)

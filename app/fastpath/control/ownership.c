@@ -172,8 +172,10 @@ static void tell_away(struct ownership *o, uint64_t now_ns)
 		return;
 	o->away_told = away;
 	if (away)
-		log_warning("etcd: away; ownership stays as it is, %s",
-		            o->trouble[0] ? o->trouble : "no answer");
+		log_warning(
+		    "etcd: away; ownership stays as it is: %s; check ETCD_ENDPOINTS (ConfigMap key "
+		    "etcd.endpoints), now %.500s; trying again",
+		    o->trouble[0] ? o->trouble : "no answer", o->config->etcd_endpoints);
 	else
 		log_info("etcd: answers again");
 }
