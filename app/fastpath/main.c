@@ -30,6 +30,7 @@
 #include "log.h"
 #include "memory.h"
 #include "options.h"
+#include "ownership/cutoff.h"
 #include "privileges.h"
 
 #define EXIT_REFUSED      2
@@ -236,9 +237,18 @@ static int make_memlogs(struct engine *e, char err[CONFIG_ERROR_MAX])
 	return 0;
 }
 
-static bool lease_held(const void *ownership)
+/* what an earlier process could not publish with certainty */
+static int restore_ownership(struct engine *e, char err[CONFIG_ERROR_MAX])
 {
-	return ownership_lease_held(ownership);
+	struct cutoff_note note;
+
+	static_assert(CONFIG_ERROR_MAX >= CUTOFF_ERROR_MAX, "err is handed through");
+	if (!e->config.kafka || e->config.ownership != CONFIG_OWNERSHIP_ETCD)
+		return 0;
+	if (cutoff_read(&note, e->dir.fd, e->dir.path, err) < 0)
+		return -EINVAL;
+	ownership_restore(e->ownership, &note);
+	return 0;
 }
 
 static int start_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
@@ -248,7 +258,7 @@ static int start_journal(struct engine *e, char err[CONFIG_ERROR_MAX])
 		e->kafka = kafka_bridge_create(&e->config, &e->dir, err);
 		if (e->kafka == NULL)
 			return -EINVAL;
-		kafka_bridge_set_lease(e->kafka, lease_held, e->ownership);
+		kafka_bridge_set_ownership(e->kafka, e->ownership);
 	}
 	for (uint32_t i = 0; i < e->config.worker_lcore_count; i++) {
 		if (e->kafka != NULL)
@@ -352,7 +362,8 @@ static int boot(struct engine *e, char err[CONFIG_ERROR_MAX])
 		return -ENOMEM;
 	if (e->config.kafka)
 		ownership_set_fence(e->ownership, kafka_fence, &e->config);
-	if ((ret = ownership_register(e->ownership, err)) < 0 || (ret = start_eal(e, err)) < 0 ||
+	if ((ret = restore_ownership(e, err)) < 0 ||
+	    (ret = ownership_register(e->ownership, err)) < 0 || (ret = start_eal(e, err)) < 0 ||
 	    (ret = make_memlogs(e, err)) < 0)
 		return ret;
 	if ((ret = dataplane_create(&e->dataplane, &e->config, e->lcore, e->lcore_count, e->feed_id,

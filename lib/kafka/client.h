@@ -55,6 +55,7 @@ enum kafka_trouble {
 	KAFKA_FENCED,  /* somebody else holds our transactional.id */
 	KAFKA_BROKEN,  /* the handle is of no use any more: make a new one */
 	KAFKA_STOPPED, /* must not go on by itself */
+	KAFKA_WAITING, /* not now: something else has to come first */
 	KAFKA_ENDING,  /* we were asked to end */
 };
 enum kafka_trouble kafka_trouble_of(rd_kafka_resp_err_t code);

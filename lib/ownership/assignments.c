@@ -272,15 +272,22 @@ bool assignments_next(const struct assignments *t, uint64_t *cursor, struct assi
 	return false;
 }
 
-struct assignments_copy *assignments_copy(const struct assignments *t, const char *engine)
+struct assignments_copy *assignments_copy_until(const struct assignments *t, const char *engine,
+                                                int64_t revision, bool *changed)
 {
-	uint64_t keys = assignments_owned(t, engine), cursor = 0;
 	struct assignments_copy *copy;
+	uint64_t keys = 0, cursor = 0;
 	struct assignment a;
 	size_t bytes = 0;
 
-	while (assignments_next(t, &cursor, &a))
-		bytes += strcmp(a.engine, engine) == 0 ? 1 + a.key_len : 0;
+	*changed = false;
+	while (assignments_next(t, &cursor, &a)) {
+		*changed = *changed || a.mod_revision > revision;
+		if (a.mod_revision > revision || strcmp(a.engine, engine) != 0)
+			continue;
+		bytes += 1 + a.key_len;
+		keys++;
+	}
 	copy = malloc(sizeof(*copy) + bytes);
 	if (copy == NULL)
 		return NULL;
@@ -288,11 +295,18 @@ struct assignments_copy *assignments_copy(const struct assignments *t, const cha
 	uint8_t *to = copy->data;
 
 	for (cursor = 0; assignments_next(t, &cursor, &a);) {
-		if (strcmp(a.engine, engine) != 0)
+		if (a.mod_revision > revision || strcmp(a.engine, engine) != 0)
 			continue;
 		*to++ = (uint8_t)a.key_len;
 		memcpy(to, a.key, a.key_len);
 		to += a.key_len;
 	}
 	return copy;
+}
+
+struct assignments_copy *assignments_copy(const struct assignments *t, const char *engine)
+{
+	bool changed;
+
+	return assignments_copy_until(t, engine, INT64_MAX, &changed);
 }

@@ -56,5 +56,9 @@ struct assignments_copy {
 	uint8_t data[]; /* length (1 byte), key; count times */
 };
 struct assignments_copy *assignments_copy(const struct assignments *t, const char *engine);
+/* The same of those keys that were already the engine's at `revision`. *changed: some key of any
+ * engine was assigned since. */
+struct assignments_copy *assignments_copy_until(const struct assignments *t, const char *engine,
+                                                int64_t revision, bool *changed);
 
 #endif

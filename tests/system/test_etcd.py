@@ -793,36 +793,192 @@ def _one_owner_at_every_revision(etcd, keys, engines, first):
     assert set(owner) == set(keys) | {"end"}
 
 
-@pytest.mark.timeout(300)
-def test_a_dead_engine_is_fenced_first(netns, broker, make_etcd, make_engine, tmp_path):
-    """its transactional.id is taken before its keys are; when it wakes up it finds out, and delivers what it has once"""
-    broker.attach(netns)
-    etcd = make_etcd(netns)
-    kafka = {"kafka": {"enable": 1, "bootstrap_servers": broker.bootstrap, "topic": f"fence{os.getpid()}"}}
+# ---- cut off, with Kafka ----
+
+def _bridged(netns, broker, etcd, make_engine, topic):
+    """e1 and e2 with auto assignment and running bridges: {name: engine}"""
+    kafka = {"kafka": {"enable": 1, "bootstrap_servers": broker.bootstrap, "topic": topic}}
     engines = {name: make_engine(netns, http_only(etcd, name, port, ownership={"mode": "etcd", "assign": "auto"}) | kafka)
                for name, port in (("e1", 8081), ("e2", 8082))}
     for engine in engines.values():
         engine.start()
     for engine in engines.values():
         wait_for(lambda: engine.stats()["kafka_bridge_state"] == "running", 60, lambda: engine.log())
+    return engines
+
+
+def _twenty_keys(netns, etcd, engines, tmp_path):
+    """assigned; returns ({key: engine}, e1's keys)"""
     symbols = tmp_path / "symbols"
     symbols.write_text("\n".join(f"K{i}" for i in range(20)))
     etcd_ctl(netns, "assign", "--symbols", symbols, "--endpoints", etcd.urls)
-    before = etcd.owners()
-    mine = sorted(key for key, owner in before.items() if owner == "e1")
+    owners = etcd.owners()
+    mine = sorted(key for key, owner in owners.items() if owner == "e1")
     assert 0 < len(mine) < 20
+    wait_for(lambda: owned(engines["e1"]) == set(mine), 10, "e1's keys")
+    return owners, mine
+
+
+def _lease(engine):
+    """lease.json of its journal directory"""
+    with open(os.path.join(engine.journal_dir, "lease.json"), encoding="ascii") as file:
+        return json.load(file)
+
+
+def _values(broker, topic):
+    return [record.value for record in broker.read(topic)]
+
+
+def _gaps(broker, topic, reason="taken_over"):
+    gaps = [json.loads(record.value) for record in broker.read(topic + "-gaps")]
+    return [gap for gap in gaps if gap["reason"] == reason]
+
+
+def _running(engine):
+    wait_for(lambda: engine.stats()["kafka_bridge_state"] == "running" and engine.stats()["kafka_bridge_lag"] == 0, 60,
+             lambda: engine.log())
+
+
+@pytest.mark.timeout(300)
+def test_a_dead_engine_is_fenced_first(netns, broker, make_etcd, make_engine, tmp_path):
+    """Its transactional.id is taken before its keys are. When it wakes up it finds out, and what it has taken since
+    then of keys that were taken over stays off the topic: the gaps topic names it."""
+    broker.attach(netns)
+    etcd = make_etcd(netns)
+    topic = f"fence{os.getpid()}"
+    engines = _bridged(netns, broker, etcd, make_engine, topic)
     one, two = engines["e1"], engines["e2"]
-    wait_for(lambda: owned(one) == set(mine), 10, "e1's keys")
+    before, mine = _twenty_keys(netns, etcd, engines, tmp_path)
     assert one.post(mine[0], b"before").status_code == 200
+    _running(one)
     os.kill(one.pid, signal.SIGSTOP)
     try:
         wait_for(lambda: set(etcd.owners().values()) == {"e2"}, 2 * LEASE_S, "its keys taken")
         assert "etcd: engine e1 is gone and fenced; its keys get new owners" in two.log()
+        wait_for(lambda: two.post(mine[0], b"elsewhere").status_code == 200, 5, "taken by e2")
+        # it waits in e1's socket until it wakes up; then e1 believes for a moment that the key is its own
+        late = netns.connect("127.0.0.1", 8081, 120)
+        late.sendall(f"POST /events?key={mine[0]} HTTP/1.1\r\nHost: e1\r\nContent-Length: 4\r\n\r\nlate".encode())
     finally:
         os.kill(one.pid, signal.SIGCONT)
+    answer = late.recv(4096)
+    late.close()
     wait_for(lambda: etcd.owners() == before and owned(one) == set(mine), 30, lambda: one.log())
+    wait_for(lambda: time.time_ns() < _lease(one)["lease_end_ns"], 30, lambda: _lease(one))
     assert one.post(mine[0], b"after").status_code == 200
     wait_for(lambda: "another producer took transactional.id fast-path-e1" in one.log(), 30, lambda: one.log())
-    wait_for(lambda: one.stats()["kafka_bridge_state"] == "running" and one.stats()["kafka_bridge_lag"] == 0, 60,
-             lambda: one.log())
-    assert one.stats()["kafka_bridge_send_count"] >= 2
+    taken = b" 200 " in answer.splitlines()[0]
+    wait_for(lambda: b"after" in _values(broker, topic), 30, lambda: _values(broker, topic))
+    assert sorted(_values(broker, topic)) == [b"after", b"before", b"elsewhere"]
+    assert one.stats()["kafka_bridge_skipped_total"] == taken
+    assert sum(gap["count"] for gap in _gaps(broker, topic)) == taken
+    assert two.stats()["kafka_bridge_skipped_total"] == 0
+
+
+@pytest.mark.timeout(300)
+def test_killed_while_cut_off(netns, broker, make_etcd, make_engine, tmp_path):
+    """e1 loses etcd but not Kafka, goes on taking events, is fenced, killed and started again with etcd still away:
+    the same holds as if it had lived on."""
+    broker.attach(netns)
+    etcd = make_etcd(netns)
+    topic = f"cut{os.getpid()}"
+    engines = _bridged(netns, broker, etcd, make_engine, topic)
+    one = engines["e1"]
+    before, mine = _twenty_keys(netns, etcd, engines, tmp_path)
+    assert one.post(mine[0], b"before").status_code == 200
+    _running(one)
+    # etcd goes away for e1 alone
+    door = f"http://127.0.0.1:{_closed_door(netns)}"
+    wait_for(lambda: _lease(one)["revision"] >= etcd.revision() - 2, 10, lambda: _lease(one))
+    one.kill9()
+    one.configure({"etcd": {"endpoints": door}})
+    one.environment["OWNED_KEYS"] = ",".join(mine)
+    one.start()
+    reason = wait_for(lambda: one.stats()["kafka_bridge_reason"], 10, "a reason")
+    assert reason == "waiting for this engine's lease in etcd: until then its keys may belong to others"
+    assert one.stats()["kafka_bridge_state"] == "connecting"
+    status, health = one.health()
+    assert status == 200, health
+    assert one.post(mine[0], b"within the lease").status_code == 200
+    wait_for(lambda: set(etcd.owners().values()) == {"e2"}, 2 * LEASE_S, "its keys taken")
+    ended = _lease(one)["lease_end_ns"]
+    wait_for(lambda: time.time_ns() > ended, LEASE_S, "the end of the lease that the dead one held")
+    for key in mine:
+        assert one.post(key, b"late" + key.encode()).status_code == 200
+        assert engines["e2"].post(key, b"elsewhere" + key.encode()).status_code == 200
+    one.kill9()
+    # and back
+    one.configure({"etcd": {"endpoints": etcd.urls}})
+    one.start()
+    _running(one)
+    wait_for(lambda: etcd.owners() == before and owned(one) == set(mine), 30, lambda: one.log())
+    assert one.post(mine[0], b"after").status_code == 200
+    wait_for(lambda: b"after" in _values(broker, topic), 30, lambda: one.log())
+    want = [b"before", b"within the lease", b"after"] + [b"elsewhere" + key.encode() for key in mine]
+    assert sorted(_values(broker, topic)) == sorted(want)
+    assert one.stats()["kafka_bridge_skipped_total"] == len(mine)
+    gaps = _gaps(broker, topic)
+    assert sum(gap["count"] for gap in gaps) == len(mine) and {gap["engine"] for gap in gaps} == {"e1"}
+    cut = _lease(one)["cut_off"]
+    assert len(cut) == 1 and cut[0]["from_ns"] == ended < cut[0]["to_ns"] <= time.time_ns(), cut
+    # it is remembered until it is certain that nothing of it is left: a restart goes on with it
+    one.restart()
+    _running(one)
+    assert sorted(_values(broker, topic)) == sorted(want)
+
+
+def _closed_door(netns):
+    """a port where nobody listens"""
+    def free():
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            return s.getsockname()[1]
+    return netns.call(free)
+
+
+@pytest.mark.timeout(300)
+def test_etcd_away_and_nothing_taken(netns, broker, make_etcd, make_engine):
+    """leases run out, nobody takes a key: everything is delivered once, by the producers that ran, and after kill -9"""
+    broker.attach(netns)
+    etcd = make_etcd(netns)
+    topic = f"away{os.getpid()}"
+    engines = _bridged(netns, broker, etcd, make_engine, topic)
+    one = engines["e1"]
+    etcd.assign(["A", "B"], "e1")
+    wait_for(lambda: owned(one), 10, "keys")
+    keys = sorted(owned(one))
+    wait_for(lambda: _lease(one)["revision"] > 0, 10, "the revision noted")
+    etcd.kill()
+    ended = _lease(one)["lease_end_ns"]
+    wait_for(lambda: time.time_ns() > ended, 2 * LEASE_S, "the lease's end")
+    wait_for(lambda: "the lease of engine e1 has run out" in one.log(), 10, lambda: one.log())
+    assert one.post(keys[0], b"1").status_code == 200
+    wait_for(lambda: _values(broker, topic) == [b"1"], 30, "delivered without etcd")
+    one.kill9()
+    one.environment["OWNED_KEYS"] = ",".join(keys)
+    one.start()
+    assert one.post(keys[0], b"2").status_code == 200
+    wait_for(lambda: one.stats()["kafka_bridge_reason"].startswith("waiting for this engine's lease"), 10, lambda: one.log())
+    etcd.revive()
+    _running(one)
+    assert one.post(keys[0], b"3").status_code == 200
+    wait_for(lambda: b"3" in _values(broker, topic), 30, lambda: one.log())
+    assert _values(broker, topic) == [b"1", b"2", b"3"]
+    for engine in engines.values():
+        assert engine.stats()["kafka_bridge_skipped_total"] == 0
+    assert _gaps(broker, topic) == [] and _lease(one)["cut_off"] == []
+
+
+@pytest.mark.parametrize("text, words", [
+    ("{", "is damaged: "), ("[]", "it has no version"), ('{"version":2}', "has version 2, this program knows 1: run the newer program"),
+    ('{"version":1,"lease_end_ns":1,"revision":1,"cut_off":[{"from_ns":5,"to_ns":5,"revision":1}]}',
+     "an interval needs from_ns < to_ns and a revision")])
+def test_a_damaged_lease_file(netns, make_engine, text, words):
+    engine = make_engine(netns, http_only("http://127.0.0.1:1", "e1") | {"kafka": {"enable": 1, "bootstrap_servers": "127.0.0.1:1"}})
+    engine.launch()
+    wait_for(lambda: os.path.exists(os.path.join(engine.journal_dir, "lease.json")), 30, lambda: engine.log())
+    engine.stop()
+    with open(os.path.join(engine.journal_dir, "lease.json"), "w", encoding="ascii") as file:
+        file.write(text)
+    status, log = engine.run_to_end()
+    assert status != 0 and f"{engine.journal_dir}/lease.json" in log and words in log, log

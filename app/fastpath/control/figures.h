@@ -112,8 +112,9 @@ struct kafka_figures {
 	uint64_t errors; /* transactions and deliveries that failed */
 	uint64_t transactions, aborted, rebuilds;
 	uint64_t dead_letters, gaps;
-	uint64_t lag; /* durable records that Kafka has not */
-	double lag_s; /* age of the oldest of them */
+	uint64_t skipped; /* events whose keys were taken over, in committed transactions */
+	uint64_t lag;     /* durable records that Kafka has not */
+	double lag_s;     /* age of the oldest of them */
 	uint32_t broker_count;
 	struct kafka_broker_figures broker[KAFKA_BROKERS_MAX];
 };

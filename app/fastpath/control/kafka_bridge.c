@@ -13,6 +13,7 @@
 
 #include "clock.h"
 #include "control/kafka_internal.h"
+#include "control/steady.h"
 
 #define MS             1000000ull
 #define BURST          256 /* records between two polls */
@@ -170,20 +171,12 @@ static enum kafka_trouble check_claim(struct kafka_bridge *b)
 	struct kafka_cursors c;
 	enum kafka_trouble t;
 
-	if (b->lease_held != NULL && !b->lease_held(b->lease_arg)) {
-		b->held = true;
-		return kafka_fail(b, KAFKA_FENCED,
-		                  "fenced while this engine's lease in etcd is gone: its keys may "
-		                  "belong to others; waiting for the lease");
-	}
 	t = kafka_cursors_read(b, &c);
 	if (t != KAFKA_FINE)
 		return t;
 	b->held = c.claim[0] != '\0' && !c.claim_released && strcmp(c.claim, b->dir->uuid_text);
-	if (!b->held) {
-		b->fenced = false;
+	if (!b->held)
 		return KAFKA_FINE;
-	}
 	return kafka_fail(b, KAFKA_FENCED,
 	                  "fenced by instance %s, which delivers as engine %s now; give one of the "
 	                  "two another ENGINE_ID and start this one again",
@@ -193,14 +186,21 @@ static enum kafka_trouble check_claim(struct kafka_bridge *b)
 static enum kafka_trouble prepare(struct kafka_bridge *b)
 {
 	struct kafka_cursors c;
-	enum kafka_trouble t = kafka_open_plain(b);
+	enum kafka_trouble t = kafka_lease_check(b);
 
+	if (t == KAFKA_FINE)
+		t = kafka_open_plain(b);
 	if (t == KAFKA_FINE)
 		t = kafka_topics_ensure(b);
 	if (t == KAFKA_FINE && b->fenced)
 		t = check_claim(b);
 	if (t == KAFKA_FINE)
 		t = kafka_open_producer(b);
+	/* still held: whoever takes our keys from now on fences this producer */
+	if (t == KAFKA_FINE)
+		t = kafka_lease_check(b);
+	if (t == KAFKA_FINE)
+		b->fenced = false;
 	if (t == KAFKA_FINE)
 		t = kafka_cursors_read(b, &c);
 	if (t == KAFKA_FINE)
@@ -296,6 +296,9 @@ static enum kafka_trouble deliver(struct kafka_bridge *b)
 		enum kafka_trouble t;
 
 		rd_kafka_poll(b->producer, 0);
+		kafka_lease_keep(b);
+		if (!b->tx.open)
+			kafka_lease_settle(b);
 		if (kafka_over(b))
 			t = KAFKA_ENDING;
 		else
@@ -395,6 +398,9 @@ static uint32_t judge(struct kafka_bridge *b, enum kafka_trouble t, uint32_t bac
 	case KAFKA_CONTENT:
 		kafka_state(b, KAFKA_PAUSED, "%s", b->why);
 		return backoff;
+	case KAFKA_WAITING:
+		kafka_state(b, KAFKA_CONNECTING, "%s", b->why);
+		return BACKOFF_MS;
 	case KAFKA_STOPPED:
 		kafka_state(b, KAFKA_STOPPED_STATE, "%s", b->why);
 		return LOOK_AGAIN_MS;
@@ -405,6 +411,7 @@ static uint32_t judge(struct kafka_bridge *b, enum kafka_trouble t, uint32_t bac
 			return LOOK_AGAIN_MS;
 		}
 		b->fenced = true;
+		b->fenced_ns = steady_ns();
 		kafka_state(b, KAFKA_CONNECTING,
 		            "another producer took transactional.id fast-path-%s", b->engine);
 		return FENCED_MS + (uint32_t)(clock_steady_ns() % FENCED_MS);
@@ -424,6 +431,7 @@ static void nap(struct kafka_bridge *b, enum kafka_trouble t, uint32_t ms)
 	uint64_t until = clock_steady_ns() + ms * MS;
 
 	while (worth_waiting(b, t) && clock_steady_ns() < until) {
+		kafka_lease_keep(b);
 		if (atomic_load(&b->oldest_ns) == 0 && lag(b) > 0)
 			atomic_store(&b->oldest_ns, clock_realtime_ns());
 		nanosleep(&ts, NULL);
@@ -513,10 +521,9 @@ struct kafka_bridge *kafka_bridge_create(const struct config *c, const struct jo
 	return b;
 }
 
-void kafka_bridge_set_lease(struct kafka_bridge *b, bool (*held)(const void *arg), const void *arg)
+void kafka_bridge_set_ownership(struct kafka_bridge *b, struct ownership *o)
 {
-	b->lease_held = held;
-	b->lease_arg = arg;
+	b->ownership = o;
 }
 
 int kafka_bridge_start(struct kafka_bridge *b, struct journal_thread *journal,

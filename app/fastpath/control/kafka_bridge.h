@@ -18,6 +18,7 @@
 #include "journal/directory.h"
 
 struct kafka_bridge;
+struct ownership;
 
 /* Start, before anything is touched: whether kafka.config_file can be used. Returns 0 or -errno
  * with one line in err. */
@@ -26,8 +27,8 @@ int kafka_bridge_check(const struct config *c, char err[CONFIG_ERROR_MAX]);
 /* dir is recovered and begun. All is borrowed. NULL: one line in err. */
 struct kafka_bridge *kafka_bridge_create(const struct config *c, const struct journal_dir *dir,
                                          char err[CONFIG_ERROR_MAX]);
-/* Before the start: once fenced, the bridge comes back only while held(arg) is true; any thread asks. */
-void kafka_bridge_set_lease(struct kafka_bridge *b, bool (*held)(const void *arg), const void *arg);
+/* Before the start: whose lease in etcd a producer needs, and what was taken over without it; borrowed. */
+void kafka_bridge_set_ownership(struct kafka_bridge *b, struct ownership *o);
 /* Start the thread. journal: one a worker, started. Returns 0 or -errno with err set. */
 int kafka_bridge_start(struct kafka_bridge *b, struct journal_thread *journal,
                        char err[CONFIG_ERROR_MAX]);

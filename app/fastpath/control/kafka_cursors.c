@@ -69,6 +69,7 @@ static enum kafka_trouble read_until(struct kafka_bridge *b, rd_kafka_topic_t *t
 		rd_kafka_resp_err_t err = m != NULL ? m->err : RD_KAFKA_RESP_ERR__TIMED_OUT;
 		int64_t offset = m != NULL ? m->offset : -1;
 
+		kafka_lease_keep(b);
 		if (err == 0)
 			take(b, out, m);
 		if (m != NULL)

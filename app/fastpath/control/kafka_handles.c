@@ -156,6 +156,7 @@ static enum kafka_trouble init_transactions(struct kafka_bridge *b)
 		if (t == KAFKA_FINE)
 			return KAFKA_FINE;
 		rd_kafka_poll(b->producer, 0);
+		kafka_lease_keep(b);
 		if (!again || clock_steady_ns() > deadline)
 			kafka_fail(b, t, "transactional.id fast-path-%s: %s", b->engine,
 			           rd_kafka_error_string(error));

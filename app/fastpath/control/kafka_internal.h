@@ -8,9 +8,11 @@
 
 #include "control/kafka_bridge.h"
 #include "control/kafka_source.h"
+#include "control/ownership.h"
 #include "journal/spans.h"
 #include "kafka/client.h"
 #include "log.h"
+#include "ownership/cutoff.h"
 
 #define KAFKA_SLICE_MS   500 /* a blocking call lasts no longer, so that a stop is heard */
 #define KAFKA_STEP_NS    (10 * CLOCK_NS_PER_S) /* an answer that takes longer does not come */
@@ -33,12 +35,18 @@ struct kafka_cursors {
 	int32_t partitions;  /* of the event topic, 0 when nobody has said */
 };
 
+/* events of a shard that are not sent because their keys were taken over */
+struct kafka_skipped {
+	uint64_t count, from, to;
+};
+
 struct kafka_transaction {
 	bool open;
 	uint32_t events, records;
 	uint64_t bytes, began_ns;
 	uint64_t next[JOURNAL_SHARDS_MAX]; /* where a shard goes on behind it; 0: not touched */
-	uint32_t dead_letters, gaps;
+	uint32_t dead_letters, gaps, skips;
+	struct kafka_skipped skipped[JOURNAL_SHARDS_MAX];
 	uint32_t first_shard; /* its first event */
 	uint64_t first_seq;
 };
@@ -60,10 +68,17 @@ struct kafka_bridge {
 	struct journal_spans spans;
 	uint32_t span;
 	const char *engine;
-	bool fenced; /* look at the claim before the next producer is made */
-	bool held;   /* that claim was somebody else's */
-	bool (*lease_held)(const void *arg); /* NULL: there is no lease to look at */
-	const void *lease_arg;
+	bool fenced;        /* look at the claim before the next producer is made */
+	bool held;          /* that claim was somebody else's */
+	uint64_t fenced_ns; /* steady; when that was noticed */
+
+	/* kafka_lease.c */
+	struct ownership *ownership; /* NULL: there is no lease to look at */
+	struct cutoff_note note;     /* as it stands in the journal directory, if noted */
+	bool noted;
+	uint64_t next_note_ns;
+	struct log_limit note_limit;
+	uint64_t settle_until, settle_end[JOURNAL_SHARDS_MAX];
 
 	rd_kafka_t *plain, *producer;
 	rd_kafka_topic_t *events, *cursors, *gaps, *dead_letter;
@@ -126,6 +141,18 @@ enum kafka_trouble kafka_add(struct kafka_bridge *b, const struct kafka_item *it
 /* KAFKA_FINE: committed. Otherwise it is aborted, or the producer is of no use any more */
 enum kafka_trouble kafka_commit(struct kafka_bridge *b);
 enum kafka_trouble kafka_abort(struct kafka_bridge *b);
+
+/* kafka_lease.c */
+/* keeps lease.json true: called at least every few seconds, wherever the thread is */
+void kafka_lease_keep(struct kafka_bridge *b);
+/* whether a producer may be made now */
+enum kafka_trouble kafka_lease_check(struct kafka_bridge *b);
+/* whether the event is not to be sent; then it is counted in the transaction */
+bool kafka_lease_skips(struct kafka_bridge *b, const struct kafka_item *item);
+/* before a commit: gap records for what was skipped */
+enum kafka_trouble kafka_lease_tell(struct kafka_bridge *b);
+/* between transactions: are the times without a lease all delivered? */
+void kafka_lease_settle(struct kafka_bridge *b);
 
 /* kafka_statistics.c */
 int kafka_on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque);

@@ -18,6 +18,7 @@ static enum kafka_trouble look(struct kafka_bridge *b, const char *name, int32_t
 	uint64_t began = clock_steady_ns();
 
 	while (!kafka_over(b) && clock_steady_ns() - began < KAFKA_STEP_NS && m == NULL) {
+		kafka_lease_keep(b);
 		err = rd_kafka_metadata(b->plain, 0, t, &m, KAFKA_SLICE_MS);
 		rd_kafka_poll(b->plain, 0);
 		if (m == NULL && clock_steady_ns() - began > KAFKA_SOON_NS)

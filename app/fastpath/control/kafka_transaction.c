@@ -180,7 +180,9 @@ enum kafka_trouble kafka_add(struct kafka_bridge *b, const struct kafka_item *it
 	const struct journal_record *r = item->record;
 	enum kafka_trouble t = KAFKA_FINE;
 
-	if (r != NULL && r->type == JOURNAL_EVENT)
+	if (kafka_lease_skips(b, item))
+		t = KAFKA_FINE;
+	else if (r != NULL && r->type == JOURNAL_EVENT)
 		t = put_event(b, item);
 	else if (r == NULL || r->type == JOURNAL_GAP)
 		t = put_gap(b, item);
@@ -203,6 +205,7 @@ static enum kafka_trouble finish(struct kafka_bridge *b, const char *what,
 		enum kafka_trouble t;
 		bool again;
 
+		kafka_lease_keep(b);
 		if (error == NULL)
 			return KAFKA_FINE;
 		again = rd_kafka_error_is_retriable(error);
@@ -235,6 +238,7 @@ static void count(struct kafka_bridge *b, bool committed)
 		b->figures.sent += tx->events - tx->dead_letters;
 		b->figures.dead_letters += tx->dead_letters;
 		b->figures.gaps += tx->gaps;
+		b->figures.skipped += tx->skips;
 	} else {
 		b->figures.aborted++;
 		b->figures.errors++;
@@ -284,6 +288,8 @@ enum kafka_trouble kafka_commit(struct kafka_bridge *b)
 	bool abortable = true;
 	enum kafka_trouble t = send_cursors(b), aborted;
 
+	if (t == KAFKA_FINE)
+		t = kafka_lease_tell(b);
 	if (t == KAFKA_FINE && atomic_load(&b->repartitioned))
 		t = kafka_fail(b, KAFKA_STOPPED,
 		               "topic %s has no longer %d partitions: keys would move to others "

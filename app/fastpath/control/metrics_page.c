@@ -443,6 +443,8 @@ static void put_kafka(page *p, const struct kafka_figures *k)
 	one_u64(p, "kafka_bridge_dead_letters_total", "counter", "Records that Kafka did not take.",
 	        k->dead_letters);
 	one_u64(p, "kafka_bridge_gaps_total", "counter", "Gap records sent.", k->gaps);
+	one_u64(p, "kafka_bridge_skipped_total", "counter",
+	        "Events not sent because their keys were taken over meanwhile.", k->skipped);
 	put_brokers(p, k);
 }
 

@@ -97,6 +97,7 @@ struct ownership *ownership_create(const struct config *c, const char *instance,
 		o->mode = c->ownership;
 		o->epoll_fd = o->timer_fd = -1;
 		o->started_ns = steady_ns();
+		ownership_cutoff_init(o);
 		if (o->mode != CONFIG_OWNERSHIP_ALL)
 			ret = load_static(o, c);
 	}
@@ -132,6 +133,7 @@ void ownership_destroy(struct ownership *o)
 		if (o->timer_fd >= 0)
 			close(o->timer_fd);
 	}
+	ownership_cutoff_free(o);
 	ownership_keyset_free(atomic_load_explicit(&o->set, memory_order_acquire));
 	free(o->sorted);
 	free(o->listed);
@@ -241,6 +243,7 @@ void ownership_step(struct ownership *o)
 	if (o->mode != CONFIG_OWNERSHIP_ETCD)
 		return;
 	(void)!read(o->timer_fd, &ticks, sizeof(ticks));
+	ownership_cutoff_check(o, steady_ns());
 	etcd_step(o->etcd);
 	now = steady_ns();
 	tell_away(o, now);
@@ -248,6 +251,7 @@ void ownership_step(struct ownership *o)
 	if (o->poll == NULL && now >= o->next_poll_ns)
 		begin_poll(o, now);
 	ownership_registry_step(o, now);
+	ownership_table_after_lease(o, now);
 	if (o->table != NULL)
 		ownership_publish_step(o, now);
 	next = ownership_leader_step(o, now);

@@ -11,6 +11,7 @@
 
 #include "config.h"
 
+struct cutoff_note;
 struct ownership;
 struct ownership_keyset;
 struct rte_rcu_qsbr;
@@ -55,8 +56,27 @@ bool ownership_engine_at(const struct ownership *o, uint32_t i, const char **eng
                          const char **url, uint64_t *keys);
 
 /* Any thread: whether this engine's registration in etcd is certainly alive. Without etcd always
- * true. A bridge that was fenced must not come back before this is true again. */
+ * true. */
 bool ownership_lease_held(const struct ownership *o);
+
+/*
+ * What the Kafka bridge has to know of the times in which the lease was not held (ownership/cutoff.h).
+ * Without etcd nothing was ever taken over. Times of records: ns since the epoch.
+ */
+/* Before ownership_register: what an earlier process left in the journal directory; copied. */
+void ownership_restore(struct ownership *o, const struct cutoff_note *note);
+/* Any thread: whether the engine's transactional.id may be claimed: the lease is certainly held, etcd has
+ * said so to a question from after since_ns (steady), and what was taken meanwhile is known. */
+bool ownership_may_claim(const struct ownership *o, uint64_t since_ns);
+/* Any thread: what is to stand in the journal directory; false: nothing is. */
+bool ownership_note(struct ownership *o, struct cutoff_note *out);
+/* Any thread: whether a record of this key was received while cut off from etcd and the key was taken
+ * over meanwhile. */
+bool ownership_taken_over(struct ownership *o, const void *key, uint32_t len, uint64_t rx_time_ns);
+/* Any thread: when the last time without a lease ended, 0: there is none to think of. */
+uint64_t ownership_cut_off_until(struct ownership *o);
+/* Any thread: no record older than until_ns is left to ask about. */
+void ownership_cut_off_settled(struct ownership *o, uint64_t until_ns);
 
 /* Before anything starts: with ownership.assign = auto, what keeps a dead engine from publishing any
  * more. Called from a helper thread, once per engine that is gone, before its keys get new owners;

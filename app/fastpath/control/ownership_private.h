@@ -12,6 +12,7 @@
 #include "etcd/client.h"
 #include "log.h"
 #include "ownership/assignments.h"
+#include "ownership/cutoff.h"
 #include "ownership/keyset.h"
 #include "ownership/layout.h"
 
@@ -24,12 +25,38 @@ struct ownership_retired {
 	uint64_t token;
 };
 
+/* the keys that an interval cut off from etcd leaves us, while they are built */
+struct ownership_cutoff_build {
+	struct cutoff cutoff;
+	struct assignments_copy *copy;
+	struct ownership_keyset *set;
+	bool changed; /* some key was assigned since it began */
+};
+
+/* ownership_cutoff.c. The control thread's, but for what is atomic or under the lock */
+struct ownership_cutoff {
+	bool leased, by_clock; /* by_clock: it was our clock that ended the lease */
+	bool restored;         /* the interval that is open began before this process */
+	bool want_read, reading, read_done; /* a reading that began behind the registration */
+	uint64_t until_ns;                  /* steady; until then the lease is certainly held */
+	uint64_t lease_end_ns, confirmed_epoch_ns;
+	int64_t confirmed_revision;
+	_Atomic uint64_t confirmed_ns; /* steady; when we asked what etcd has confirmed last */
+	_Atomic bool open;             /* the lease has run out, and what was taken is not known */
+	_Atomic uint32_t count;        /* of note.list */
+	pthread_mutex_t lock;
+	struct cutoff_note note; /* as it is to stand in the journal directory */
+	struct ownership_keyset *kept[CUTOFF_MAX];
+};
+
 /* building a key set, beside the loop when it takes long */
 struct ownership_build {
 	pthread_t thread;
 	bool running;
 	struct assignments_copy *copy;
 	struct ownership_keyset *set; /* what came of it; NULL: no memory */
+	uint32_t cutoff_count;
+	struct ownership_cutoff_build cutoff[CUTOFF_MAX + 1];
 	int event_fd;
 	uint64_t started_ns, not_before_ns;
 };
@@ -95,6 +122,7 @@ struct ownership {
 	bool held;
 	struct etcd_call *renewal;
 	uint64_t next_renewal_ns, renewal_sent_ns;
+	uint64_t lease_asked_ns; /* when we sent what etcd has granted or renewed last */
 
 	/* polling */
 	struct etcd_call *poll;
@@ -128,6 +156,7 @@ struct ownership {
 	struct log_limit bad_limit, trouble_limit;
 
 	struct ownership_leader leader;
+	struct ownership_cutoff cutoff;
 
 	/* for ownership_key_at */
 	uint8_t (*listed)[EVENT_KEY_MAX + 1]; /* length, key */
@@ -141,9 +170,28 @@ int ownership_publish_init(struct ownership *o);
 void ownership_publish_step(struct ownership *o, uint64_t now_ns);
 void ownership_publish_close(struct ownership *o);
 
+/* ownership_cutoff.c: the times without a lease */
+void ownership_cutoff_init(struct ownership *o);
+void ownership_cutoff_free(struct ownership *o);
+/* before anything that etcd says is looked at: has the lease run out? */
+void ownership_cutoff_check(struct ownership *o, uint64_t now_ns);
+/* etcd says that the lease, or the registration, is gone */
+void ownership_cutoff_lost(struct ownership *o);
+/* it is held: asked at sent_ns, until until_ns (steady). same: it is the lease from before */
+void ownership_cutoff_held(struct ownership *o, uint64_t sent_ns, uint64_t until_ns, bool same);
+bool ownership_cutoff_wants_read(const struct ownership *o);
+enum ownership_reading { READING_BEGINS, READING_FAILED, READING_ENDS };
+void ownership_cutoff_read(struct ownership *o, enum ownership_reading r);
+/* with the copy for a key set; < 0: no memory */
+int ownership_cutoff_copy(struct ownership *o);
+/* the key set has been swapped; then throw away what was built and not used */
+void ownership_cutoff_swapped(struct ownership *o);
+void ownership_cutoff_built(struct ownership *o);
+
 /* ownership_table.c: assignments as etcd tells them */
 void ownership_table_step(struct ownership *o, uint64_t now_ns, int64_t store_revision);
 void ownership_table_watch_check(struct ownership *o, uint64_t now_ns);
+void ownership_table_after_lease(struct ownership *o, uint64_t now_ns);
 void ownership_table_close(struct ownership *o);
 
 /* ownership_registry.c: our registration, and the others' */

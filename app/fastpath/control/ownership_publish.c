@@ -55,7 +55,7 @@ static bool swap(struct ownership *o, struct ownership_keyset *made)
 	return true;
 }
 
-static struct ownership_keyset *build(const struct assignments_copy *copy)
+static struct ownership_keyset *set_of(const struct assignments_copy *copy)
 {
 	struct ownership_key *keys = malloc((copy->count + 1) * sizeof(*keys));
 	const uint8_t *at = copy->data;
@@ -70,12 +70,23 @@ static struct ownership_keyset *build(const struct assignments_copy *copy)
 	return set;
 }
 
+static void build(struct ownership_build *b)
+{
+	bool whole = true;
+
+	for (uint32_t i = 0; i < b->cutoff_count; i++) {
+		b->cutoff[i].set = set_of(b->cutoff[i].copy);
+		whole = whole && b->cutoff[i].set != NULL;
+	}
+	b->set = whole ? set_of(b->copy) : NULL;
+}
+
 static void *build_main(void *arg)
 {
 	struct ownership_build *b = arg;
 	uint64_t one = 1;
 
-	b->set = build(b->copy);
+	build(b);
 	(void)!write(b->event_fd, &one, sizeof(one));
 	return NULL;
 }
@@ -92,7 +103,10 @@ static void take_over(struct ownership *o, uint64_t now_ns)
 		ownership_keyset_free(b->set);
 		o->dirty = true;
 		took = 1000000000;
+	} else {
+		ownership_cutoff_swapped(o);
 	}
+	ownership_cutoff_built(o);
 	free(b->copy);
 	b->copy = NULL;
 	b->set = NULL;
@@ -107,7 +121,10 @@ static void begin(struct ownership *o, uint64_t now_ns)
 	o->dirty = false;
 	b->started_ns = now_ns;
 	b->copy = assignments_copy(o->table, o->self.id);
-	if (b->copy == NULL) {
+	if (b->copy == NULL || ownership_cutoff_copy(o) < 0) {
+		ownership_cutoff_built(o);
+		free(b->copy);
+		b->copy = NULL;
 		o->dirty = true;
 		b->not_before_ns = now_ns + 1000000000;
 		return;
@@ -117,7 +134,7 @@ static void begin(struct ownership *o, uint64_t now_ns)
 		b->running = true;
 		return;
 	}
-	b->set = build(b->copy);
+	build(b);
 	take_over(o, steady_ns());
 }
 
@@ -143,6 +160,7 @@ void ownership_publish_close(struct ownership *o)
 	if (b->running)
 		pthread_join(b->thread, NULL);
 	ownership_keyset_free(b->set);
+	ownership_cutoff_built(o);
 	free(b->copy);
 	if (b->event_fd > 0)
 		close(b->event_fd);

@@ -96,7 +96,7 @@ static bool is_registration(const struct etcd_kv *kv)
 
 void ownership_registry_take(struct ownership *o, const struct etcd_answer *a)
 {
-	bool seen = false;
+	bool seen = false, was = o->registered;
 
 	o->engine_count = 0;
 	o->live = 0;
@@ -124,6 +124,9 @@ void ownership_registry_take(struct ownership *o, const struct etcd_answer *a)
 		o->held = false;
 		o->held_by[0] = '\0';
 	}
+	/* whoever sees no registration may take the keys */
+	if (was && !o->registered)
+		ownership_cutoff_lost(o);
 }
 
 /* ---- registering ---- */
@@ -143,11 +146,11 @@ static json_t *registration(struct ownership *o)
 	return txn;
 }
 
-static void hold(struct ownership *o, uint64_t sent_ns, int64_t ttl_s)
+static void hold(struct ownership *o, int64_t ttl_s, bool same)
 {
-	atomic_store_explicit(&o->lease_until_ns,
-	                      o->registered ? sent_ns + (uint64_t)ttl_s * SECOND_NS : 0,
-	                      memory_order_release);
+	if (o->registered)
+		ownership_cutoff_held(o, o->lease_asked_ns,
+		                      o->lease_asked_ns + (uint64_t)ttl_s * SECOND_NS, same);
 }
 
 static void on_registered(void *arg, const struct etcd_reply *reply)
@@ -160,7 +163,7 @@ static void on_registered(void *arg, const struct etcd_reply *reply)
 		return;
 	o->registered = true;
 	o->registered_revision = reply->answer->revision;
-	hold(o, o->renewal_sent_ns, LAYOUT_LEASE_S);
+	hold(o, LAYOUT_LEASE_S, false);
 	log_info("etcd: engine %s is registered", o->self.id);
 }
 
@@ -169,8 +172,10 @@ static void on_granted(void *arg, const struct etcd_reply *reply)
 	struct ownership *o = arg;
 
 	o->registering = false;
-	if (reply->error == 0)
-		o->lease = reply->answer->lease;
+	if (reply->error != 0)
+		return;
+	o->lease = reply->answer->lease;
+	o->lease_asked_ns = o->renewal_sent_ns;
 }
 
 static void on_renewed(void *arg, const struct etcd_reply *reply)
@@ -181,7 +186,8 @@ static void on_renewed(void *arg, const struct etcd_reply *reply)
 	if (reply->error != 0)
 		return;
 	if (reply->answer->ttl > 0) {
-		hold(o, o->renewal_sent_ns, reply->answer->ttl);
+		o->lease_asked_ns = o->renewal_sent_ns;
+		hold(o, reply->answer->ttl, true);
 		return;
 	}
 	log_warning(
@@ -189,7 +195,7 @@ static void on_renewed(void *arg, const struct etcd_reply *reply)
 	    o->self.id);
 	o->lease = 0;
 	o->registered = false;
-	hold(o, 0, 0);
+	ownership_cutoff_lost(o);
 }
 
 /* after each good poll: one step of grant, register */
@@ -265,8 +271,10 @@ static int take_lease(struct ownership *o, char err[CONFIG_ERROR_MAX])
 	o->renewal_sent_ns = steady_ns();
 	o->next_renewal_ns = o->renewal_sent_ns + LAYOUT_RENEW_S * SECOND_NS;
 	rc = etcd_ask(o->etcd, ETCD_LEASE_GRANT, etcd_lease_grant(LAYOUT_LEASE_S), &a, err);
-	if (rc == 0)
+	if (rc == 0) {
 		o->lease = a.lease;
+		o->lease_asked_ns = o->renewal_sent_ns;
+	}
 	etcd_answer_free(&a);
 	return rc;
 }
@@ -286,7 +294,7 @@ static int try_once(struct ownership *o, char err[CONFIG_ERROR_MAX])
 		o->registered = true;
 		o->registered_revision = a.revision;
 		o->last_good_ns = steady_ns();
-		hold(o, o->renewal_sent_ns, LAYOUT_LEASE_S);
+		hold(o, LAYOUT_LEASE_S, false);
 	}
 	etcd_answer_free(&a);
 	return rc;

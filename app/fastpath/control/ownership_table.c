@@ -58,6 +58,7 @@ static void drop_read(struct ownership *o)
 {
 	assignments_free(o->incoming);
 	o->incoming = NULL;
+	ownership_cutoff_read(o, READING_FAILED);
 	o->next_read_ns = steady_ns() + READ_AGAIN_NS;
 }
 
@@ -82,8 +83,10 @@ static void begin_read(struct ownership *o)
 	o->incoming = assignments_create();
 	o->incoming_revision = 0;
 	o->incoming_last_len = 0;
-	if (o->incoming != NULL)
-		ask_page(o);
+	if (o->incoming == NULL)
+		return;
+	ownership_cutoff_read(o, READING_BEGINS);
+	ask_page(o);
 }
 
 /* keys ascend, go on where the last page ended, and are not younger than the revision */
@@ -137,6 +140,7 @@ static void read_done(struct ownership *o)
 	o->table_version++;
 	o->dirty = true;
 	o->reads++;
+	ownership_cutoff_read(o, READING_ENDS);
 	if (o->watch == NULL)
 		begin_watch(o, steady_ns());
 }
@@ -262,6 +266,22 @@ void ownership_table_watch_check(struct ownership *o, uint64_t now_ns)
 	}
 }
 
+static void read_anew(struct ownership *o)
+{
+	if (o->watch != NULL) {
+		etcd_cancel(o->watch);
+		end_watch(o, false);
+	}
+	begin_read(o);
+}
+
+/* the lease is back: what was taken meanwhile is to be known soon */
+void ownership_table_after_lease(struct ownership *o, uint64_t now_ns)
+{
+	if (ownership_cutoff_wants_read(o) && o->incoming == NULL && now_ns >= o->next_read_ns)
+		read_anew(o);
+}
+
 /* After each good poll, which says how far the store is. A watch that keeps failing leaves reading all as
  * soon as anything has changed. */
 void ownership_table_step(struct ownership *o, uint64_t now_ns, int64_t store_revision)
@@ -271,15 +291,10 @@ void ownership_table_step(struct ownership *o, uint64_t now_ns, int64_t store_re
 
 	if (o->incoming != NULL || now_ns < o->next_read_ns)
 		return;
-	if (o->table == NULL || back || (blind && store_revision > o->revision)) {
-		if (o->watch != NULL) {
-			etcd_cancel(o->watch);
-			end_watch(o, false);
-		}
-		begin_read(o);
-	} else if (o->watch == NULL) {
+	if (o->table == NULL || back || (blind && store_revision > o->revision))
+		read_anew(o);
+	else if (o->watch == NULL)
 		begin_watch(o, now_ns);
-	}
 }
 
 void ownership_table_close(struct ownership *o)

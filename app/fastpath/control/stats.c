@@ -204,6 +204,7 @@ static void set_kafka(json_t *o, const struct kafka_figures *k)
 	set_u64(o, k->rebuilds, "kafka_bridge_producer_rebuilds_total");
 	set_u64(o, k->dead_letters, "kafka_bridge_dead_letters_total");
 	set_u64(o, k->gaps, "kafka_bridge_gaps_total");
+	set_u64(o, k->skipped, "kafka_bridge_skipped_total");
 	for (uint32_t i = 0; i < k->broker_count; i++) {
 		set_u64(o, k->broker[i].up, "kafka_broker_%s_up", k->broker[i].name);
 		set_u64(o, k->broker[i].rtt_us, "kafka_broker_%s_rtt_us", k->broker[i].name);

@@ -226,6 +226,7 @@ static int kafka(const char *cmd, const char *params, struct rte_tel_data *d)
 	add_u64(d, "rebuilds", copy->kafka.rebuilds);
 	add_u64(d, "dead_letters", copy->kafka.dead_letters);
 	add_u64(d, "gaps", copy->kafka.gaps);
+	add_u64(d, "skipped", copy->kafka.skipped);
 	pthread_mutex_unlock(&lock);
 	return 0;
 }

@@ -182,8 +182,7 @@ static void flush(struct rx_task *t, struct rx_stage *stage, uint64_t tsc)
 	stage->count = 0;
 }
 
-static uint32_t queue_poll(struct rx_task *t, struct rx_queue *q,
-                           const struct ownership_keyset *keys)
+static uint32_t queue_poll(struct rx_task *t, struct rx_queue *q)
 {
 	struct rte_mbuf *mbufs[RX_BURST_MAX], *unused[RX_BURST_MAX];
 	uint32_t unused_count = 0;
@@ -191,8 +190,11 @@ static uint32_t queue_poll(struct rx_task *t, struct rx_queue *q,
 
 	if (n == 0)
 		return 0;
-	struct burst b = {.task = t, .queue = q, .keys = keys, .tsc = rte_rdtsc()};
+	struct burst b = {.task = t, .queue = q, .tsc = rte_rdtsc()};
 	b.time_ns = clock_line_ns(t->tsc_line, b.tsc);
+	/* after the clock: what is received behind a swap of the set is judged by the new one. It stays
+	 * valid until this lcore reports a quiescent state */
+	b.keys = ownership_keys(t->ownership);
 	counter_add(&q->frames, n);
 	for (uint16_t i = 0; i < n && i < PREFETCH_AHEAD; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
@@ -211,11 +213,9 @@ static uint32_t queue_poll(struct rx_task *t, struct rx_queue *q,
 
 uint32_t rx_poll(struct rx_task *t)
 {
-	/* one look a pass: the set stays valid until this lcore reports a quiescent state */
-	const struct ownership_keyset *keys = ownership_keys(t->ownership);
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < t->queue_count; i++)
-		n += queue_poll(t, &t->queue[i], keys);
+		n += queue_poll(t, &t->queue[i]);
 	return n;
 }
