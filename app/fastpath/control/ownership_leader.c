@@ -2,11 +2,13 @@
 /*
  * ownership.assign = auto. The engines elect one of them: whose id stands in LAYOUT_LEADER, under its
  * lease. It walks through all assignments, first for keys of engines that are gone, then, gently, for
- * keys that rendezvous hashing gives to somebody else. Every transaction compares the leader's key
- * and the revision of each assignment it changes, so whatever somebody else did meanwhile stands.
+ * keys that rendezvous hashing gives to somebody else. Every transaction compares the leader's key,
+ * the revision of each assignment it changes, and that the engine whose keys it takes is still gone: so
+ * whatever somebody else did meanwhile stands, and who registers knows that all was taken before.
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -52,6 +54,19 @@ static void stand(struct ownership *o)
 	o->leader.electing = etcd_call(o->etcd, ETCD_TXN, txn, on_elected, o) != NULL;
 }
 
+/* who is back may publish again, and is fenced anew when it goes */
+static void forget_living(struct ownership *o)
+{
+	struct ownership_leader *l = &o->leader;
+
+	for (uint32_t i = 0; i < l->fenced_count;) {
+		if (ownership_registry_find(o, l->fenced[i]) == NULL)
+			i++;
+		else
+			memmove(l->fenced[i], l->fenced[--l->fenced_count], sizeof(*l->fenced));
+	}
+}
+
 void ownership_leader_take(struct ownership *o, const struct etcd_answer *a)
 {
 	struct ownership_leader *l = &o->leader;
@@ -77,8 +92,11 @@ void ownership_leader_take(struct ownership *o, const struct etcd_answer *a)
 	if (l->elected != was)
 		log_info("etcd: this engine %s", l->elected ? "is elected: it reassigns keys now"
 		                                            : "no longer reassigns keys");
-	if (l->elected && !was)
+	if (l->elected && !was) {
 		l->table_version = l->live = 0; /* look through everything once */
+		l->fenced_count = 0;            /* they may have been back meanwhile */
+	}
+	forget_living(o);
 	if (l->name[0] == '\0' && o->registered && !l->electing)
 		stand(o);
 }
@@ -156,19 +174,6 @@ static void end_fencing(struct ownership *o, uint64_t now_ns)
 	l->again = true;
 }
 
-/* who is back may publish again, and is fenced anew when it goes */
-static void forget_living(struct ownership *o)
-{
-	struct ownership_leader *l = &o->leader;
-
-	for (uint32_t i = 0; i < l->fenced_count;) {
-		if (ownership_registry_find(o, l->fenced[i]) == NULL)
-			i++;
-		else
-			memmove(l->fenced[i], l->fenced[--l->fenced_count], sizeof(*l->fenced));
-	}
-}
-
 /* ---- reassigning ---- */
 
 static void on_moved(void *arg, const struct etcd_reply *reply)
@@ -194,9 +199,14 @@ static void send_batch(struct ownership *o)
 {
 	struct ownership_leader *l = &o->leader;
 	json_t *compares = json_array(), *puts = json_array();
+	char registry[sizeof(o->path)];
 
 	json_array_append_new(compares,
 	                      etcd_compare(ETCD_TEXT(LAYOUT_LEADER), "MOD", l->election_revision));
+	if (l->batch_dead[0] != '\0') {
+		snprintf(registry, sizeof(registry), LAYOUT_REGISTRY "%s", l->batch_dead);
+		json_array_append_new(compares, etcd_compare(ETCD_TEXT(registry), "CREATE", 0));
+	}
 	for (uint32_t i = 0; i < l->batch_count; i++) {
 		const struct ownership_move *m = &l->batch[i];
 		char path[LAYOUT_PATH_MAX];
@@ -217,6 +227,14 @@ struct living {
 	uint32_t count;
 };
 
+/* a batch takes keys of one dead engine only */
+static bool is_batch_dead(struct ownership_leader *l, const char *engine)
+{
+	if (l->batch_dead[0] == '\0')
+		strcpy(l->batch_dead, engine);
+	return strcmp(l->batch_dead, engine) == 0;
+}
+
 /* whether the key has to move in this pass, and where to */
 static bool wants_move(struct ownership *o, const struct living *living, const struct assignment *a,
                        uint64_t now_ns, uint32_t *to)
@@ -228,10 +246,11 @@ static bool wants_move(struct ownership *o, const struct living *living, const s
 	*to = rendezvous_pick(living->hash, living->count, rendezvous_hash(a->key, a->key_len));
 	if (alive)
 		return strcmp(o->engine[*to].id, a->engine) != 0;
-	if (fenced(o, a->engine, now_ns))
-		return true;
-	o->leader.again = true;
-	return false;
+	if (!fenced(o, a->engine, now_ns) || !is_batch_dead(&o->leader, a->engine)) {
+		o->leader.again = true;
+		return false;
+	}
+	return true;
 }
 
 /* Walks on; true: the pass is through. */
@@ -242,6 +261,7 @@ static bool walk(struct ownership *o, uint64_t now_ns, uint32_t most)
 	struct assignment a;
 	uint32_t to = 0;
 
+	l->batch_dead[0] = '\0';
 	living.count = o->engine_count;
 	for (uint32_t i = 0; i < o->engine_count; i++)
 		living.hash[i] = rendezvous_hash(o->engine[i].id, strlen(o->engine[i].id));
@@ -282,7 +302,6 @@ static void begin_pass(struct ownership *o, enum ownership_pass pass, uint64_t n
 		l->live = o->live;
 		l->table_version = o->table_version;
 		l->again = false;
-		forget_living(o);
 	}
 	l->pass = pass;
 	l->cursor = 0;

@@ -83,6 +83,8 @@ struct ownership_leader {
 	uint64_t tokens_ns;
 	struct etcd_call *call;
 	uint32_t batch_count;
+	char batch_dead[LAYOUT_ENGINE_MAX +
+	                1]; /* gone: it must still be when the batch comes, "" nobody */
 	struct ownership_move batch[OWNERSHIP_BATCH];
 	uint64_t moves;
 	/* fencing: one engine at a time */
