@@ -247,6 +247,10 @@ static int restore_ownership(struct engine *e, char err[CONFIG_ERROR_MAX])
 		return 0;
 	if (cutoff_read(&note, e->dir.fd, e->dir.path, err) < 0)
 		return -EINVAL;
+	/* that process may have given its lease back: this one has none before it says so */
+	note.lease_end_ns = RTE_MIN(note.lease_end_ns, clock_realtime_ns());
+	if (note.revision > 0 && cutoff_write(&note, e->dir.fd, e->dir.path, err) < 0)
+		return -EINVAL;
 	ownership_restore(e->ownership, &note);
 	return 0;
 }

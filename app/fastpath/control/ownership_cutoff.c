@@ -49,7 +49,7 @@ static void begin(struct ownership *o, uint64_t from_ns, int64_t revision)
 {
 	struct ownership_cutoff *c = &o->cutoff;
 
-	c->want_read = c->reading = c->read_done = false;
+	c->step = CUTOFF_IDLE;
 	if (!c->leased)
 		return;
 	c->leased = false;
@@ -103,7 +103,7 @@ void ownership_cutoff_held(struct ownership *o, uint64_t sent_ns, uint64_t until
 		log_info("etcd: the lease of engine %s was alive all the time", o->self.id);
 	}
 	if (open && (!same || !c->leased))
-		c->want_read = true;
+		c->step = CUTOFF_WANTS_READ;
 	c->by_clock = c->by_clock && same;
 	c->leased = true;
 	c->until_ns = until_ns;
@@ -121,23 +121,11 @@ void ownership_cutoff_held(struct ownership *o, uint64_t sent_ns, uint64_t until
 
 /* ---- a reading behind it ---- */
 
-bool ownership_cutoff_wants_read(const struct ownership *o)
+void ownership_cutoff_go(struct ownership *o, enum ownership_cutoff_step from,
+                         enum ownership_cutoff_step to)
 {
-	return o->cutoff.want_read;
-}
-
-void ownership_cutoff_read(struct ownership *o, enum ownership_reading r)
-{
-	struct ownership_cutoff *c = &o->cutoff;
-
-	if (r == READING_BEGINS && c->want_read) {
-		c->want_read = false;
-		c->reading = true;
-	} else if (r != READING_BEGINS && c->reading) {
-		c->reading = false;
-		c->want_read = r == READING_FAILED;
-		c->read_done = r == READING_ENDS;
-	}
+	if (o->cutoff.step == from)
+		o->cutoff.step = to;
 }
 
 static int copy_kept(struct ownership *o, struct ownership_cutoff_build *b)
@@ -157,8 +145,9 @@ int ownership_cutoff_copy(struct ownership *o)
 	struct ownership_build *b = &o->build;
 
 	b->cutoff_count = 0;
-	if (!atomic_load(&c->open) || !c->read_done)
+	if (c->step != CUTOFF_READ)
 		return 0;
+	c->step = CUTOFF_BUILDING;
 	pthread_mutex_lock(&c->lock);
 	for (uint32_t i = 0; i < c->note.list.count; i++)
 		if (c->kept[i] == NULL)
@@ -175,7 +164,7 @@ int ownership_cutoff_copy(struct ownership *o)
 	return 0;
 }
 
-/* restored ones get their sets, or go if nothing was taken */
+/* one that was restored gets its set */
 static void fit(struct ownership_cutoff *c, struct ownership_cutoff_build *b)
 {
 	for (uint32_t i = 0; i < c->note.list.count; i++) {
@@ -217,8 +206,8 @@ void ownership_cutoff_swapped(struct ownership *o)
 	/* receive times follow the clock with an error of up to a step */
 	uint64_t now = clock_realtime_ns() + CLOCK_STEP_NS;
 
-	/* none: not built for this, or the lease went again meanwhile */
-	if (b->cutoff_count == 0 || !c->read_done || !c->leased)
+	/* not built for this, or the lease went again meanwhile */
+	if (c->step != CUTOFF_BUILDING)
 		return;
 	pthread_mutex_lock(&c->lock);
 	for (uint32_t i = 0; i + 1 < b->cutoff_count; i++)
@@ -229,7 +218,8 @@ void ownership_cutoff_swapped(struct ownership *o)
 	atomic_store(&c->count, c->note.list.count);
 	pthread_mutex_unlock(&c->lock);
 	c->confirmed_revision = o->revision;
-	c->read_done = c->restored = false;
+	c->step = CUTOFF_IDLE;
+	c->restored = false;
 	atomic_store(&c->open, false);
 }
 
@@ -237,6 +227,8 @@ void ownership_cutoff_built(struct ownership *o)
 {
 	struct ownership_build *b = &o->build;
 
+	/* it failed: the next one does it */
+	ownership_cutoff_go(o, CUTOFF_BUILDING, CUTOFF_READ);
 	for (uint32_t i = 0; i < b->cutoff_count; i++) {
 		free(b->cutoff[i].copy);
 		ownership_keyset_free(b->cutoff[i].set);

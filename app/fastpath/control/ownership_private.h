@@ -33,12 +33,21 @@ struct ownership_cutoff_build {
 	bool changed; /* some key was assigned since it began */
 };
 
+/* how far we are in finding out what was taken; a lease that goes again begins anew */
+enum ownership_cutoff_step {
+	CUTOFF_IDLE,
+	CUTOFF_WANTS_READ, /* a reading that begins behind the registration */
+	CUTOFF_READING,
+	CUTOFF_READ,
+	CUTOFF_BUILDING, /* the key set of that reading */
+};
+
 /* ownership_cutoff.c. The control thread's, but for what is atomic or under the lock */
 struct ownership_cutoff {
+	enum ownership_cutoff_step step;
 	bool leased, by_clock; /* by_clock: it was our clock that ended the lease */
 	bool restored;         /* the interval that is open began before this process */
-	bool want_read, reading, read_done; /* a reading that began behind the registration */
-	uint64_t until_ns;                  /* steady; until then the lease is certainly held */
+	uint64_t until_ns;     /* steady; until then the lease is certainly held */
 	uint64_t lease_end_ns, confirmed_epoch_ns;
 	int64_t confirmed_revision;
 	_Atomic uint64_t confirmed_ns; /* steady; when we asked what etcd has confirmed last */
@@ -181,9 +190,9 @@ void ownership_cutoff_check(struct ownership *o, uint64_t now_ns);
 void ownership_cutoff_lost(struct ownership *o);
 /* it is held: asked at sent_ns, until until_ns (steady). same: it is the lease from before */
 void ownership_cutoff_held(struct ownership *o, uint64_t sent_ns, uint64_t until_ns, bool same);
-bool ownership_cutoff_wants_read(const struct ownership *o);
-enum ownership_reading { READING_BEGINS, READING_FAILED, READING_ENDS };
-void ownership_cutoff_read(struct ownership *o, enum ownership_reading r);
+/* a reading begins, fails, ends: the step from which it goes on to the next one, if it is there */
+void ownership_cutoff_go(struct ownership *o, enum ownership_cutoff_step from,
+                         enum ownership_cutoff_step to);
 /* with the copy for a key set; < 0: no memory */
 int ownership_cutoff_copy(struct ownership *o);
 /* the key set has been swapped; then throw away what was built and not used */

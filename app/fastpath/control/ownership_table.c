@@ -58,7 +58,7 @@ static void drop_read(struct ownership *o)
 {
 	assignments_free(o->incoming);
 	o->incoming = NULL;
-	ownership_cutoff_read(o, READING_FAILED);
+	ownership_cutoff_go(o, CUTOFF_READING, CUTOFF_WANTS_READ);
 	o->next_read_ns = steady_ns() + READ_AGAIN_NS;
 }
 
@@ -85,7 +85,7 @@ static void begin_read(struct ownership *o)
 	o->incoming_last_len = 0;
 	if (o->incoming == NULL)
 		return;
-	ownership_cutoff_read(o, READING_BEGINS);
+	ownership_cutoff_go(o, CUTOFF_WANTS_READ, CUTOFF_READING);
 	ask_page(o);
 }
 
@@ -140,7 +140,7 @@ static void read_done(struct ownership *o)
 	o->table_version++;
 	o->dirty = true;
 	o->reads++;
-	ownership_cutoff_read(o, READING_ENDS);
+	ownership_cutoff_go(o, CUTOFF_READING, CUTOFF_READ);
 	if (o->watch == NULL)
 		begin_watch(o, steady_ns());
 }
@@ -278,7 +278,7 @@ static void read_anew(struct ownership *o)
 /* the lease is back: what was taken meanwhile is to be known soon */
 void ownership_table_after_lease(struct ownership *o, uint64_t now_ns)
 {
-	if (ownership_cutoff_wants_read(o) && o->incoming == NULL && now_ns >= o->next_read_ns)
+	if (o->cutoff.step == CUTOFF_WANTS_READ && o->incoming == NULL && now_ns >= o->next_read_ns)
 		read_anew(o);
 }
 
