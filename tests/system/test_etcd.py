@@ -336,6 +336,43 @@ def test_keys_of_any_bytes(netns, make_etcd, make_engine):
     assert sorted(lines) == sorted(f"{key[len(ASSIGNMENTS):]}\te1" for key in etcd.items(ASSIGNMENTS))
 
 
+def test_an_id_that_is_found_held_only_later(netns, make_etcd, make_engine):
+    """etcd was away at its start: it journals on, unhealthy, leaves the holder alone, and registers when that is gone"""
+    etcd = make_etcd(netns)
+    etcd.assign(["A"], "e1")
+    holder = make_engine(netns, http_only(etcd, "e1", 8081)).start()
+    entry = etcd.items(REGISTRY)[REGISTRY + "e1"]
+    late = make_engine(netns, http_only("http://127.0.0.1:2400", "e1", 8082, eal={"file-prefix": f"late{os.getpid()}"}),
+                       environment={"OWNED_KEYS": "B"}).start()
+    assert late.post("B", b"x").status_code == 200
+    gate = Blind(netns, etcd)
+    try:
+        instance = holder.stats()["journal_uuid"]
+        reason = f"another instance, {instance}, is registered in etcd under this engine's id"
+        wait_for(lambda: reason in late.health()[1]["reasons"], 20, lambda: late.health())
+        code, health = late.health()
+        assert code == 503 and health["parts"]["etcd"] == "unhealthy"
+        assert f"etcd: engine id e1 is held by another instance, {instance} at http://127.0.0.1:8081" in late.log()
+        # what etcd gives to the id it takes as well
+        wait_for(lambda: owned(late) == {"A"}, 10, "etcd's assignments")
+        assert late.post("A", b"x").status_code == 200
+        assert late.get("/health/ready").status_code == 200
+        # longer than a renewal
+        until = time.monotonic() + 4
+        wait_for(lambda: time.monotonic() > until, 10, "some polls")
+        now = etcd.items(REGISTRY)[REGISTRY + "e1"]
+        assert (now["lease"], now["mod_revision"]) == (entry["lease"], entry["mod_revision"]), "the holder keeps the id"
+        assert late.stats()["etcd_registered"] == 0 and holder.stats()["etcd_registered"] == 1
+        assert holder.health()[1]["parts"]["etcd"] == "healthy"
+        holder.stop()
+        wait_for(lambda: late.health()[1]["parts"]["etcd"] == "healthy", 10, lambda: late.health())
+        assert etcd.engines()["e1"]["instance"] == late.stats()["journal_uuid"]
+        late.stop()
+        assert len(late.journal()) == 2
+    finally:
+        gate.close()
+
+
 # ---- etcd's faults ----
 
 @pytest.mark.timeout(300)
