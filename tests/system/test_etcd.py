@@ -336,13 +336,18 @@ def test_keys_of_any_bytes(netns, make_etcd, make_engine):
     assert sorted(lines) == sorted(f"{key[len(ASSIGNMENTS):]}\te1" for key in etcd.items(ASSIGNMENTS))
 
 
-def test_an_id_that_is_found_held_only_later(netns, make_etcd, make_engine):
-    """etcd was away at its start: it journals on, unhealthy, leaves the holder alone, and registers when that is gone"""
+def test_an_id_that_is_found_held_only_later(netns, broker, topic, make_etcd, make_engine):
+    """etcd was away at its start: it journals on, unhealthy, leaves the holder alone, in Kafka too, and registers when
+    that is gone. What it took meanwhile is never delivered under the id."""
+    broker.attach(netns)
     etcd = make_etcd(netns)
     etcd.assign(["A"], "e1")
-    holder = make_engine(netns, http_only(etcd, "e1", 8081)).start()
+    kafka_on = {"kafka": {"enable": 1, "bootstrap_servers": broker.bootstrap, "topic": topic}}
+    holder = make_engine(netns, http_only(etcd, "e1", 8081) | kafka_on).start()
+    assert holder.post("A", b"the holder's").status_code == 200
+    _running(holder)
     entry = etcd.items(REGISTRY)[REGISTRY + "e1"]
-    late = make_engine(netns, http_only("http://127.0.0.1:2400", "e1", 8082, eal={"file-prefix": f"late{os.getpid()}"}),
+    late = make_engine(netns, http_only("http://127.0.0.1:2400", "e1", 8082, eal={"file-prefix": f"late{os.getpid()}"}) | kafka_on,
                        environment={"OWNED_KEYS": "B"}).start()
     assert late.post("B", b"x").status_code == 200
     gate = Blind(netns, etcd)
@@ -362,13 +367,23 @@ def test_an_id_that_is_found_held_only_later(netns, make_etcd, make_engine):
         wait_for(lambda: time.monotonic() > until, 10, "some polls")
         now = etcd.items(REGISTRY)[REGISTRY + "e1"]
         assert (now["lease"], now["mod_revision"]) == (entry["lease"], entry["mod_revision"]), "the holder keeps the id"
+        assert late.stats()["kafka_bridge_reason"].startswith("waiting for this engine's lease in etcd")
+        assert holder.post("A", b"the holder's too").status_code == 200
+        _running(holder)
+        assert "another producer took" not in holder.log()
         assert late.stats()["etcd_registered"] == 0 and holder.stats()["etcd_registered"] == 1
         assert holder.health()[1]["parts"]["etcd"] == "healthy"
         holder.stop()
         wait_for(lambda: late.health()[1]["parts"]["etcd"] == "healthy", 10, lambda: late.health())
         assert etcd.engines()["e1"]["instance"] == late.stats()["journal_uuid"]
+        wait_for(lambda: time.time_ns() < _lease(late)["lease_end_ns"], 30, lambda: _lease(late))
+        assert late.post("A", b"its own").status_code == 200
+        _running(late)
+        assert sorted(_values(broker, topic)) == [b"its own", b"the holder's", b"the holder's too"]
+        gaps = _gaps(broker, topic)
+        assert [(gap["journal"], gap["count"]) for gap in gaps] == [(late.stats()["journal_uuid"], 2)]
         late.stop()
-        assert len(late.journal()) == 2
+        assert len(late.journal()) == 3
     finally:
         gate.close()
 

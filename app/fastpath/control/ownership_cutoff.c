@@ -92,6 +92,19 @@ void ownership_cutoff_lost(struct ownership *o)
 	begin(o, c->confirmed_epoch_ns, c->confirmed_revision);
 }
 
+void ownership_cutoff_usurped(struct ownership *o)
+{
+	struct ownership_cutoff *c = &o->cutoff;
+
+	pthread_mutex_lock(&c->lock);
+	if (!atomic_load(&c->open))
+		c->note.lease_end_ns = epoch_of(o->started_ns);
+	/* before any assignment: none of them was ours alone */
+	c->note.revision = 1;
+	pthread_mutex_unlock(&c->lock);
+	atomic_store(&c->open, true);
+}
+
 void ownership_cutoff_held(struct ownership *o, uint64_t sent_ns, uint64_t until_ns, bool same)
 {
 	struct ownership_cutoff *c = &o->cutoff;

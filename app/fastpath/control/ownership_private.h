@@ -188,6 +188,9 @@ void ownership_cutoff_free(struct ownership *o);
 void ownership_cutoff_check(struct ownership *o, uint64_t now_ns);
 /* etcd says that the lease, or the registration, is gone */
 void ownership_cutoff_lost(struct ownership *o);
+/* another instance holds our id: what we take until it is ours again, or have since our start without a
+ * lease, is not ours */
+void ownership_cutoff_usurped(struct ownership *o);
 /* it is held: asked at sent_ns, until until_ns (steady). same: it is the lease from before */
 void ownership_cutoff_held(struct ownership *o, uint64_t sent_ns, uint64_t until_ns, bool same);
 /* a reading begins, fails, ends: the step from which it goes on to the next one, if it is there */

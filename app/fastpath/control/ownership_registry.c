@@ -127,6 +127,8 @@ void ownership_registry_take(struct ownership *o, const struct etcd_answer *a)
 	/* whoever sees no registration may take the keys */
 	if (was && !o->registered)
 		ownership_cutoff_lost(o);
+	if (o->held)
+		ownership_cutoff_usurped(o);
 }
 
 /* ---- registering ---- */
