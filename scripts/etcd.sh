@@ -195,7 +195,8 @@ start() {
 	for ((n = 1; n <= nodes; n++)); do
 		local deadline=$((SECONDS + 30))
 		until answers "$(cat "$dir/n$n.endpoint")"; do
-			if ! pid_of "n$n" >/dev/null || [ $SECONDS -ge $deadline ]; then
+			# not pid_of: on a busy machine it may not have become etcd yet
+			if ! kill -0 "$(cat "$dir/n$n.pid")" 2>/dev/null || [ $SECONDS -ge $deadline ]; then
 				tail -n 5 "$dir/n$n.log" >&2
 				stop
 				fail "node n$n does not answer; its last lines are above"
