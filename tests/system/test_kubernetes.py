@@ -20,7 +20,7 @@ import etcd_server
 import kafka
 import sandbox
 import senders
-from appliance import BUILD, FEED_TICKS, ROOT, program, wait_for
+from appliance import BUILD, ROOT, wait_for
 
 K8S = os.path.join(ROOT, "k8s")
 SCRIPT = os.path.join(ROOT, "scripts", "kubernetes.sh")
@@ -185,7 +185,7 @@ def test_time_to_stop_and_to_start():
     with open(os.path.join(ROOT, "app", "fastpath", "main.c"), encoding="utf-8") as file:
         source = file.read()
     [deadline] = re.findall(r"#define DRAIN_DEADLINE_NS \((\d+) \* CLOCK_NS_PER_S\)", source)
-    waits = len(re.findall(r"[^*] wait_until\(e, ", source))
+    waits = len(re.findall(r"\bwait_until\(e, ", source))
     assert waits == 4
     for workload in (DEPLOYMENT, JOB):
         assert pod(workload)["terminationGracePeriodSeconds"] > waits * int(deadline)
@@ -351,3 +351,108 @@ def test_the_schemas_find_mistakes():
     pod(broken)["terminationGracePeriod"] = 5
     with pytest.raises(AssertionError, match="terminationGracePeriod"):
         validate([("broken", broken)])
+
+
+# ---- the drain Job's script, as it stands there, with the real programs and a real broker ----
+
+def run_drain(engine, tmp_path, **changes):
+    """what the Job's container runs, in the namespace of the engine whose journal it takes; returns (status, output)"""
+    variables = {name: value for name, value in environment(JOB).items() if isinstance(value, str)} | {
+        "ENGINE_ID": engine.settings["engine"]["id"], "FAST_PATH_CONFIG": engine.ini_path, "JOURNAL_DIR": engine.journal_dir,
+        "KAFKA_BOOTSTRAP_SERVERS": engine.settings["kafka"]["bootstrap_servers"],
+        "PATH": BUILD + os.pathsep + os.environ["PATH"]} | changes
+    [shell, option] = container(JOB)["command"]
+    [script] = container(JOB)["args"]
+    log = tmp_path / "drain.log"
+    with open(log, "wb") as out:
+        process = sandbox.spawn(engine.netns.command(shell, option, script), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                env=variables, cwd=str(tmp_path))
+        try:
+            status = process.wait(timeout=120)
+        finally:
+            if process.poll() is None:
+                process.kill()
+    return status, log.read_text(encoding="utf-8", errors="replace")
+
+
+def kafka_away(engine):
+    """its bridge finds no broker from the next start on; returns what brings it back"""
+    good = engine.settings["kafka"]["bootstrap_servers"]
+    engine.configure({"kafka": {"bootstrap_servers": "127.0.0.1:1", "drain_ms": 100}, "ownership": {"mode": None},
+                      "http": {"listen": "127.0.0.1:8080"}})
+    engine.environment["OWNERSHIP"] = "all"
+    return lambda: engine.configure({"kafka": {"bootstrap_servers": good}})
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_drain_job_delivers_what_a_node_holds(quiet, broker, topic, tmp_path, how):
+    """a node's engine left 300 events that Kafka has not; the Job delivers them, once, and ends"""
+    back = kafka_away(quiet)
+    quiet.start()
+    bridge.post(quiet, 300)
+    if how == "stopped":
+        assert "300 records wait for the next start" in quiet.stop()
+    else:
+        quiet.kill9()
+    back()
+    status, log = run_drain(quiet, tmp_path)
+    assert status == 0 and "drain: everything is delivered\n" in log, log
+    events = checks.events(quiet.journal())
+    assert len(events) == 300
+    kafka.exactly_once(broker.read(topic), events, quiet.settings["engine"]["id"], bridge.PARTITIONS)
+    # the node gets an engine again: it goes on, and nothing is sent twice
+    bridge.running(quiet.start())
+    bridge.post(quiet, 10, start=300)
+    bridge.delivered(quiet)
+    quiet.stop()
+    kafka.exactly_once(broker.read(topic), checks.events(quiet.journal()), quiet.settings["engine"]["id"], bridge.PARTITIONS)
+
+
+def test_drain_job_of_an_empty_node(quiet, tmp_path):
+    kafka_away(quiet)()
+    status, log = run_drain(quiet, tmp_path)
+    assert status == 0 and "drain: everything is delivered\n" in log, log
+
+
+def test_drain_job_beside_an_engine(quiet, tmp_path):
+    """anti-affinity keeps them apart; should it fail, the journal's lock does"""
+    kafka_away(quiet)()
+    quiet.configure({"http": {"listen": "127.0.0.1:8081"}})
+    quiet.start()
+    status, log = run_drain(quiet, tmp_path)
+    assert status == 2 and str(quiet.pid) in log and "drain: not everything was delivered" in log, log
+
+
+# ---- the base's configuration, as it stands there, on an interface eth0 ----
+
+def test_the_base_runs(make_wire, make_engine):
+    """the Deployment's variables and the ConfigMap's files, with a real etcd: ready, and takes what it owns"""
+    _, refused = etcd_server.fetch()
+    if refused:
+        pytest.skip(refused)
+    wire = make_wire()
+    for words in (["down"], ["name", "eth0"], ["up"]):
+        wire.appliance.run("ip", "link", "set", "fp0" if words != ["up"] else "eth0", *words)
+    engine = make_engine(wire)
+    data = document("configmap.yaml")["data"]
+    with open(engine.ini_path, "w", encoding="utf-8") as file:
+        file.write(data["fastpath.ini"] + "\n[eal]\nlcores = 0@0,1@1\n")
+    for name, value in environment(DEPLOYMENT).items():
+        if isinstance(value, dict):
+            value = data.get(value.get("configMapKeyRef", {}).get("key"), engine.settings["engine"]["id"])
+        engine.environment[name] = value.replace("$(POD_IP)", "10.1.2.3")
+    engine.environment |= {"FAST_PATH_CONFIG": engine.ini_path, "JOURNAL_DIR": engine.journal_dir, "POD_IP": "10.1.2.3",
+                           "ETCD_ENDPOINTS": "http://127.0.0.1:2379", "KAFKA_BRIDGE_ENABLE": "0"}
+    etcd = etcd_server.Etcd(wire.appliance, "k8s-" + engine.settings["engine"]["id"])
+    try:
+        etcd.assign(["K1"], engine.settings["engine"]["id"])
+        engine.start()
+        [registered] = etcd.engines().values()
+        assert registered["http"] == "http://10.1.2.3:8080"
+        senders.send_keyed(wire, [(b"K1", b"one"), (b"other", b"not ours")])
+        wait_for(lambda: engine.stats()["fast_path_count"] == 1, 30, engine.stats)
+        assert engine.stats()["reason_not_owner"] == 1
+        engine.stop()
+    finally:
+        etcd.close()
+    assert [e["payload"] for e in checks.events(engine.journal())] == [b"one"]
