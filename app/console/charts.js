@@ -357,9 +357,13 @@ class Distribution extends Figure {
 	drawMarks(u) {
 		const { ctx, bbox } = u;
 		ctx.save();
+		let labelled = -Infinity;
 		this.marks.forEach(([label, us], i) => {
 			const x = u.valToPos(placeOf(us * 1000), "x", true);
 			drawLine(u, "--text", DASHES[i], [x, bbox.top], [x, bbox.top + bbox.height]);
+			if (x - labelled < 34 * devicePixelRatio)
+				return; // two labels on one spot say nothing
+			labelled = x;
 			drawLabel(u, "--text", label, x, bbox.top - 4 * devicePixelRatio, "center");
 		});
 		ctx.restore();
@@ -390,9 +394,7 @@ class Distribution extends Figure {
 			sync: "persistence_queue_sync" }[this.which];
 		if (!now || !now.stats[`${stem}_samples`])
 			return [];
-		const marks = [["p50", now.stats[`${stem}_p50_us`]], ["p99", now.stats[`${stem}_p99_us`]], ["p99.9", now.stats[`${stem}_p999_us`]]];
-		// two labels on one spot say nothing
-		return marks.filter(([, us], i) => i === 0 || placeOf(us * 1000) - placeOf(marks[i - 1][1] * 1000) > 3 || i === 1);
+		return [["p50", now.stats[`${stem}_p50_us`]], ["p99", now.stats[`${stem}_p99_us`]], ["p99.9", now.stats[`${stem}_p999_us`]]];
 	}
 
 	describe() {

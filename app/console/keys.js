@@ -10,6 +10,7 @@ const KEY_MAX = 64; /* bytes */
 const engines = new Table(byId("engines-table"), "Engines", [{ title: "Engine" }, { title: "Address" },
 	{ title: "Keys", number: true }]);
 let asked = 0;
+let owned = [];
 
 function pathOf(key, encoded) {
 	return `keys/${encoded ? key : encodeURIComponent(key)}`;
@@ -49,9 +50,36 @@ function showOwnership(ownership) {
 	setText(byId("ownership-note"), `mode ${ownership.mode}: ${count}${ownership.truncated ? "; the first 1,000 are listed" : ""}`);
 	setHidden(byId("engines"), ownership.engines.length === 0);
 	engines.update(ownership.engines.map((one) => [one.id, one.url ?? "–", format.count(one.keys)]));
-	setHidden(byId("key-list-box"), ownership.keys.length === 0);
-	setChildren(byId("key-list"), ownership.keys.filter((key) => key !== null),
-		() => element("li", {}, element("button", { type: "button" })), (item, key) => setText(item.firstElementChild, key));
+	owned = ownership.keys.filter((key) => key !== null);
+	setHidden(byId("key-list-box"), owned.length === 0);
+	showKeys();
+}
+
+/* those that hold what is typed */
+function showKeys() {
+	const part = byId("key-input").value;
+	const shown = owned.filter((key) => key.includes(part));
+	setChildren(byId("key-list"), shown, () => element("li", {}, element("button", { type: "button", tabIndex: -1 })),
+		(item, key) => setText(item.firstElementChild, key));
+	setText(byId("key-list-title"), shown.length === owned.length ? "Keys of this engine" :
+		`Keys of this engine with “${part}”: ${format.count(shown.length)}`);
+	const buttons = [...byId("key-list").querySelectorAll("button")];
+	if (buttons.length > 0 && !buttons.some((button) => button.tabIndex === 0))
+		buttons[0].tabIndex = 0;
+}
+
+/* one stop for all of them, whatever their number; arrows go on from there */
+function moveInList(event) {
+	const buttons = [...byId("key-list").querySelectorAll("button")];
+	const from = buttons.indexOf(event.target);
+	const to = { ArrowLeft: from - 1, ArrowUp: from - 1, ArrowRight: from + 1, ArrowDown: from + 1, Home: 0,
+		End: buttons.length - 1 }[event.key];
+	if (from < 0 || buttons[to] === undefined)
+		return;
+	event.preventDefault();
+	event.target.tabIndex = -1;
+	buttons[to].tabIndex = 0;
+	buttons[to].focus();
 }
 
 /** Asked for rarely: it may be long, and seldom changes. */
@@ -75,6 +103,8 @@ export function startKeys() {
 		event.preventDefault();
 		lookUp(byId("key-input").value, byId("key-encoded").checked);
 	});
+	byId("key-input").addEventListener("input", showKeys);
+	byId("key-list").addEventListener("keydown", moveInList);
 	byId("key-list").addEventListener("click", (event) => {
 		const button = event.target.closest("button");
 		if (!button)

@@ -73,7 +73,7 @@ export function showTiles({ now }) {
 		setIcon(tileParts.icon, status);
 		setText(tileParts.state, status === "healthy" ? "" : `, ${status}`);
 		setText(tileParts.value, main.value);
-		setText(tileParts.unit, [main.unit, unit].filter((part) => part).join(" "));
+		setText(tileParts.unit, [main.unit, unit].filter((part) => part).join(unit.startsWith("/") ? "" : " "));
 		setText(tileParts.more, more);
 	});
 }

@@ -10,7 +10,9 @@
 #define EVENT_H
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define EVENT_KEY_MAX     64
 #define EVENT_PAYLOAD_MAX 8192
@@ -63,6 +65,33 @@ static inline const uint8_t *event_key(const struct event_desc *d)
 static inline const uint8_t *event_payload(const struct event_desc *d)
 {
 	return (const uint8_t *)d->source + d->payload_offset;
+}
+
+/* Whether two keys of the same length have the same bytes: keys are short, a call costs more than the look. */
+static inline bool event_key_equal(const void *a, const void *b, uint32_t len)
+{
+	const uint8_t *x = a, *y = b;
+	uint64_t x8, y8;
+	uint32_t x4, y4;
+
+	for (; len >= 8; len -= 8, x += 8, y += 8) {
+		memcpy(&x8, x, 8);
+		memcpy(&y8, y, 8);
+		if (x8 != y8)
+			return false;
+	}
+	if (len & 4) {
+		memcpy(&x4, x, 4);
+		memcpy(&y4, y, 4);
+		if (x4 != y4)
+			return false;
+		x += 4;
+		y += 4;
+	}
+	for (len &= 3; len > 0; len--)
+		if (*x++ != *y++)
+			return false;
+	return true;
 }
 
 #endif

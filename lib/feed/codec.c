@@ -20,26 +20,6 @@ int feed_codec_init(struct feed_codec *codec, enum feed_codec_type type, const v
 	return 0;
 }
 
-static enum reason decode_keyed(const uint8_t *message, uint32_t len, struct feed_message *out)
-{
-	uint32_t key_len;
-
-	if (len == 0)
-		return REASON_MALFORMED;
-	key_len = message[0];
-	if (key_len == 0 || key_len > len - 1)
-		return REASON_MALFORMED;
-	if (key_len > EVENT_KEY_MAX)
-		return REASON_KEY_TOO_LONG;
-	out->payload_len = len - 1 - key_len;
-	if (out->payload_len > EVENT_PAYLOAD_MAX)
-		return REASON_PAYLOAD_TOO_LONG;
-	out->key = message + 1;
-	out->key_len = (uint8_t)key_len;
-	out->payload = message + 1 + key_len;
-	return REASON_NONE;
-}
-
 static enum reason decode_json(const struct feed_codec *codec, const uint8_t *message, uint32_t len,
                                uint8_t key_copy[EVENT_KEY_MAX], struct feed_message *out)
 {
@@ -79,12 +59,12 @@ static enum reason decode_fixed(const struct feed_codec *codec, const uint8_t *m
 	return REASON_NONE;
 }
 
-enum reason feed_decode(const struct feed_codec *codec, const uint8_t *message, uint32_t len,
-                        uint8_t key_copy[EVENT_KEY_MAX], struct feed_message *out)
+enum reason feed_decode_other(const struct feed_codec *codec, const uint8_t *message, uint32_t len,
+                              uint8_t key_copy[EVENT_KEY_MAX], struct feed_message *out)
 {
 	switch (codec->type) {
 	case FEED_CODEC_KEYED:
-		return decode_keyed(message, len, out);
+		return feed_decode_keyed(message, len, out);
 	case FEED_CODEC_JSON:
 		return decode_json(codec, message, len, key_copy, out);
 	case FEED_CODEC_FIXED:

@@ -36,6 +36,30 @@ struct feed_message {
 int feed_codec_init(struct feed_codec *codec, enum feed_codec_type type, const void *name,
                     uint32_t name_len);
 
+/* the parts of feed_decode: keyed is short enough to stand where it is used */
+static inline enum reason feed_decode_keyed(const uint8_t *message, uint32_t len,
+                                            struct feed_message *out)
+{
+	uint32_t key_len;
+
+	if (len == 0)
+		return REASON_MALFORMED;
+	key_len = message[0];
+	if (key_len == 0 || key_len > len - 1)
+		return REASON_MALFORMED;
+	if (key_len > EVENT_KEY_MAX)
+		return REASON_KEY_TOO_LONG;
+	out->payload_len = len - 1 - key_len;
+	if (out->payload_len > EVENT_PAYLOAD_MAX)
+		return REASON_PAYLOAD_TOO_LONG;
+	out->key = message + 1;
+	out->key_len = (uint8_t)key_len;
+	out->payload = message + 1 + key_len;
+	return REASON_NONE;
+}
+enum reason feed_decode_other(const struct feed_codec *codec, const uint8_t *message, uint32_t len,
+                              uint8_t key_copy[EVENT_KEY_MAX], struct feed_message *out);
+
 /*
  * Decode the `len` bytes at `message` (any alignment; nothing beyond them is read).
  *
@@ -49,7 +73,13 @@ int feed_codec_init(struct feed_codec *codec, enum feed_codec_type type, const v
  *
  * Any thread; allocates nothing, keeps no state.
  */
-enum reason feed_decode(const struct feed_codec *codec, const uint8_t *message, uint32_t len,
-                        uint8_t key_copy[EVENT_KEY_MAX], struct feed_message *out);
+static inline enum reason feed_decode(const struct feed_codec *codec, const uint8_t *message,
+                                      uint32_t len, uint8_t key_copy[EVENT_KEY_MAX],
+                                      struct feed_message *out)
+{
+	if (codec->type == FEED_CODEC_KEYED)
+		return feed_decode_keyed(message, len, out);
+	return feed_decode_other(codec, message, len, key_copy, out);
+}
 
 #endif

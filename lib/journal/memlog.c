@@ -6,9 +6,20 @@
 #include "journal/crc32c.h"
 #include "journal/memlog.h"
 
+#define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-#define HEADER_SIZE sizeof(struct journal_record)
+#define HEADER_SIZE    sizeof(struct journal_record)
+#define PREFETCH_AHEAD 1024
+
+/* append writes the fields as words */
+static_assert(offsetof(struct journal_record, seq) == 8, "word 0");
+static_assert(offsetof(struct journal_record, session) == 32, "word 3");
+static_assert(offsetof(struct journal_record, feed) == 42, "word 4");
+static_assert(offsetof(struct journal_record, payload_len) == 44, "word 4");
+static_assert(offsetof(struct journal_record, key_len) == 48, "word 5");
+static_assert(offsetof(struct journal_record, clock) == 50, "word 5");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "as the bytes of the journal are");
 
 int memlog_format(void *base, size_t size, const uint8_t uuid[16], uint32_t shard,
                   uint64_t generation, uint64_t first_seq)
@@ -100,11 +111,24 @@ static inline struct journal_record *append_reserve(struct memlog *m, uint32_t s
 	return (struct journal_record *)(m->data + m->head_offset);
 }
 
-static inline uint64_t append_finish(struct memlog *m, struct journal_record *r)
+/* what follows was written a turn of the ring ago and read by another processor since: ask for it back early */
+static inline void prefetch_ahead(const struct memlog *m, uint32_t size)
 {
-	r->crc = crc32c(&r->length, r->length - offsetof(struct journal_record, length));
-	m->head += r->length;
-	m->head_offset += r->length;
+	const uint8_t *at = m->data + m->head_offset + PREFETCH_AHEAD;
+
+	for (uint32_t i = 0; i < size; i += 64)
+#ifdef __x86_64__
+		/* the builtin asks to read only, unless the build names a processor that has this one */
+		__asm__ volatile("prefetchw %0" : : "m"(at[i]));
+#else
+		__builtin_prefetch(at + i, 1);
+#endif
+}
+
+static inline uint64_t append_finish(struct memlog *m, uint32_t size)
+{
+	m->head += size;
+	m->head_offset += size;
 	if (unlikely(m->head_offset == m->capacity))
 		m->head_offset = 0;
 	return m->next_seq++;
@@ -116,32 +140,95 @@ static inline void clear_padding(struct journal_record *r, uint32_t size)
 	memset((uint8_t *)r + size - 8, 0, 8);
 }
 
-uint64_t memlog_append(struct memlog *m, const struct event_desc *d)
+/* 1 to 7 bytes at `from`, with zeros behind; the last of `total` that may be read, nothing behind them */
+static inline uint64_t last_word(const uint8_t *from, uint32_t len, uint32_t total)
+{
+	uint64_t word = 0;
+
+	if (likely(total >= 8)) {
+		memcpy(&word, from + len - 8, 8);
+		return word >> 8 * (8 - len);
+	}
+	memcpy(&word, from, len);
+	return word;
+}
+
+/* the bytes behind the fields, len of them and zeros up to a multiple of 8: copied and summed in one go, because
+ * reading back what was just written in pieces of another size stalls. to: aligned to 8 bytes */
+static inline uint64_t copy_and_sum(uint64_t *to, const uint8_t *from, uint32_t len, uint64_t crc)
+{
+	uint32_t total = len;
+	uint64_t word;
+
+	if (len >= CRC32C_LONG) {
+		uint32_t whole = len & ~7u;
+
+		memcpy(to, from, whole);
+		crc = crc32c_words(crc, from, whole);
+		to += whole / 8;
+		from += whole;
+		len -= whole;
+	}
+	for (; len >= 8; from += 8, len -= 8) {
+		memcpy(&word, from, 8);
+		*to++ = word;
+		crc = crc32c_word(crc, word);
+	}
+	if (len == 0)
+		return crc;
+	*to = word = last_word(from, len, total);
+	return crc32c_word(crc, word);
+}
+
+/* the fields from seq on, in whole words, and the sum of the record up to their end */
+static inline uint64_t put_fields(struct journal_record *r, const struct event_desc *d,
+                                  uint32_t size, uint64_t seq)
 {
 	const struct event_source *source = d->source;
+	uint8_t *to = (uint8_t *)&r->seq;
+	uint64_t word[6], crc = crc32c_begin(size);
+	uint16_t session_end;
+
+	memcpy(&word[3], source->session, 8);
+	memcpy(&session_end, source->session + 8, 2);
+	word[0] = seq;
+	word[1] = source->rx_time_ns;
+	word[2] = d->feed_seq;
+	word[4] = session_end | (uint64_t)source->feed << 16 | (uint64_t)d->payload_len << 32;
+	word[5] = d->key_len | (uint64_t)d->type << 8 | (uint64_t)source->clock << 16;
+	for (int i = 0; i < 6; i++) {
+		memcpy(to + 8 * i, &word[i], 8);
+		crc = crc32c_word(crc, word[i]);
+	}
+	return crc;
+}
+
+uint64_t memlog_append(struct memlog *m, const struct event_desc *d)
+{
 	uint32_t size = journal_record_size(d->key_len, d->payload_len);
+	const uint8_t *key = event_key(d), *payload = event_payload(d);
 	struct journal_record *r;
+	uint64_t crc;
 
 	if (unlikely(d->payload_len > EVENT_PAYLOAD_MAX || d->key_len > EVENT_KEY_MAX))
 		return 0;
 	r = append_reserve(m, size);
 	if (unlikely(!r))
 		return 0;
-	clear_padding(r, size);
+	prefetch_ahead(m, size);
+	crc = put_fields(r, d, size, m->next_seq);
+	if (likely(key + d->key_len == payload)) {
+		crc = copy_and_sum((uint64_t *)(r + 1), key, (uint32_t)d->key_len + d->payload_len,
+		                   crc);
+	} else {
+		clear_padding(r, size);
+		memcpy(r + 1, key, d->key_len);
+		memcpy((uint8_t *)(r + 1) + d->key_len, payload, d->payload_len);
+		crc = crc32c_words(crc, r + 1, size - HEADER_SIZE);
+	}
 	r->length = size;
-	r->seq = m->next_seq;
-	r->rx_time_ns = source->rx_time_ns;
-	r->feed_seq = d->feed_seq;
-	memcpy(r->session, source->session, sizeof(r->session));
-	r->feed = source->feed;
-	r->payload_len = d->payload_len;
-	r->key_len = d->key_len;
-	r->type = d->type;
-	r->clock = source->clock;
-	memset(r->reserved, 0, sizeof(r->reserved));
-	memcpy(r + 1, event_key(d), d->key_len);
-	memcpy((uint8_t *)(r + 1) + d->key_len, event_payload(d), d->payload_len);
-	return append_finish(m, r);
+	r->crc = ~(uint32_t)crc;
+	return append_finish(m, size);
 }
 
 uint64_t memlog_append_entry(struct memlog *m, const struct journal_entry *e)
@@ -171,7 +258,8 @@ uint64_t memlog_append_entry(struct memlog *m, const struct journal_entry *e)
 		memcpy(r + 1, e->key, e->key_len);
 	if (e->payload_len)
 		memcpy((uint8_t *)(r + 1) + e->key_len, e->payload, e->payload_len);
-	return append_finish(m, r);
+	r->crc = crc32c(&r->length, size - offsetof(struct journal_record, length));
+	return append_finish(m, size);
 }
 
 void memlog_publish(struct memlog *m, uint64_t now_ns)

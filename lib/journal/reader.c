@@ -198,6 +198,14 @@ static int at_end(struct journal_reader *r, int result, const struct journal_rec
 		leave_segment(r);
 		return 1;
 	}
+	/* who follows a writer has mostly come to the end of what was read, not of what is there: the
+	 * rest of the file is searched only when that did not help */
+	if (result == 0)
+		result = segment_retry(c, out);
+	if (result == 1)
+		return 2;
+	if (result != 0 && result != -EBADMSG)
+		return fail_io(r, result, c->name);
 	e = segment_judge(c, result, r->next_first, 0, &state);
 	if (e < 0)
 		return fail_io(r, e, c->name);

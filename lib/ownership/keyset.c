@@ -45,9 +45,9 @@ static inline bool slot_holds(const struct ownership_keyset *set, const struct s
 	if (slot->hash != hash || slot->len != len)
 		return false;
 	if (likely(len <= INLINE_KEY))
-		return memcmp(slot->key, key, len) == 0;
+		return event_key_equal(slot->key, key, len);
 	memcpy(&index, slot->key, sizeof(index));
-	return memcmp(set->long_keys[index], key, len) == 0;
+	return event_key_equal(set->long_keys[index], key, len);
 }
 
 /* the slot of the key, or the empty one where it would stand: at most half of them are taken */

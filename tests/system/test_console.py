@@ -225,7 +225,15 @@ def test_keys(start, make_console):
     console.look_up("k" * 65)
     console.wait("#key-answer", "1 to 64 bytes")
     console.wait("#ownership-note", "mode static: 2 keys owned")
-    console.evaluate("[...document.querySelectorAll('#key-list button')].find((one) => one.innerText === 'ETH').click()")
+    keys = "[...document.querySelectorAll('#key-list button')].map((one) => one.innerText).join(' ')"
+    console.look_up("E")
+    wait_for(lambda: console.evaluate(keys) == "ETH", 5, "those that hold what is typed")
+    console.press("Backspace")
+    wait_for(lambda: console.evaluate(keys) == "BTC ETH", 5, "all of them")
+    # one stop of the tabulator for all of them
+    assert console.evaluate("document.querySelectorAll('#key-list button[tabindex=\"0\"]').length") == 1
+    console.evaluate("document.querySelector('#key-list button').focus()")
+    console.press("ArrowRight", "Enter")
     console.wait("#key-answer", r"Key\s+ETH")
     console.blameless()
 
@@ -257,20 +265,25 @@ def test_busy(start, make_console, wire):
 
 def test_burst(start, make_console, wire):
     """a burst that a ring cannot take shows as drops, with the reason and since when; it heals"""
-    engine = start(dataplane={"ring_size": 64})
+    engine = start(dataplane={"ring_size": 256})
+    feed = senders.Feedsim(wire, count=None, rate=2000)
     console = make_console(engine).open()
-    wait_for(lambda: engine.get("/console.json").json()["history"]["last"] > 8, 60, "a history")
-    senders.Feedsim(wire, count=200000, rate=0).sent()
+    console.evaluate("document.querySelector('#range input[value=\"120\"]').click()")
+    wait_for(lambda: engine.get("/console.json").json()["history"]["last"] > 30, 60, "a history")
+    senders.Feedsim(wire, count=400000, rate=0).sent()
     wait_for(lambda: engine.stats()["reason_ring_full"] > 0, 30, "drops")
     console.wait("#state-title", "^Unhealthy$")
     console.wait("#reasons", r"drops[\s\S]*dropped in the last 10 s[\s\S]*since \d\d:\d\d:\d\d")
     console.wait("#announcement", "Unhealthy.*dropped in the last 10 s")
     assert console.evaluate("document.title").startswith("✕ unhealthy")
     assert console.evaluate("document.querySelector('[data-tile=\"Dropped\"]').dataset.status") == "unhealthy"
+    last = engine.get("/console.json").json()["history"]["last"]
+    wait_for(lambda: engine.get("/console.json").json()["history"]["last"] > last + 3, 20, "a few seconds more")
     console.shoot("degraded", whole=True)
     console.browser.call("scheme", value="light")
     console.shoot("degraded-light")
     console.browser.call("scheme", value="dark")
+    feed.stop()
     stats = engine.rest(60)
     wait_for(lambda: {row[0]: row[3] for row in console.table("losses-table")} ==
              {name: f"{count:,}" for name, count in checks.reasons(stats).items()}, 10, lambda: console.table("losses-table"))

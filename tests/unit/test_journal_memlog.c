@@ -61,12 +61,12 @@ END_TEST
 /* both ways agree at every length and alignment */
 START_TEST(crc_table_agrees)
 {
-	uint8_t bytes[96];
+	uint8_t bytes[2048]; /* beyond two long blocks and a short one, times three */
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (uint8_t)(i * 37 + 11);
+		bytes[i] = (uint8_t)(i * 37 + i / 256 * 11 + 11);
 	for (size_t at = 0; at < 8; at++) {
-		for (size_t len = 0; len + at <= sizeof(bytes); len++)
+		for (size_t len = 0; len + at <= sizeof(bytes); len += len < 900 ? 1 : 13)
 			ck_assert_uint_eq(crc32c(bytes + at, len), crc32c_table(bytes + at, len));
 	}
 }
@@ -126,6 +126,51 @@ START_TEST(descriptor_becomes_record)
 	ck_assert_mem_eq(r->session, "SESSION001", 10);
 	ck_assert_mem_eq(journal_record_key(r), "BTC", 3);
 	ck_assert_mem_eq(journal_record_payload(r), "{\"p\":50}!\0\0\0", 12);
+}
+END_TEST
+
+/* key and payload behind each other, or apart: the same record, byte for byte, as from an entry */
+START_TEST(every_length_makes_the_same_record)
+{
+	static struct both {
+		struct event_source source;
+		uint8_t apart[EVENT_KEY_MAX + 1];
+		uint8_t joined[EVENT_KEY_MAX + 1100];
+	} s;
+	struct event_desc d = {.source = &s.source, .key_offset = offsetof(struct both, joined)};
+	struct journal_entry e = {.type = JOURNAL_EVENT, .key = s.joined};
+	const uint8_t *at;
+
+	for (size_t i = 0; i < sizeof(s.joined); i++)
+		s.joined[i] = (uint8_t)(i * 29 + i / 256 + 1);
+	for (uint32_t len = 0; len < 1100; len += len < 300 ? 1 : 7) {
+		uint32_t size;
+
+		d.key_len = e.key_len = (uint8_t)(1 + len % EVENT_KEY_MAX);
+		d.payload_len = (uint16_t)len;
+		d.payload_offset = (uint16_t)(d.key_offset + d.key_len);
+		e.payload_len = len;
+		e.payload = s.joined + d.key_len;
+		size = journal_record_size(d.key_len, len);
+		teardown(); /* the next memory is not clean either */
+		setup();
+		ck_assert_uint_ne(memlog_append(&m, &d), 0);
+		memcpy(s.apart, s.joined, d.key_len);
+		d.key_offset = offsetof(struct both, apart);
+		ck_assert_uint_ne(memlog_append(&m, &d), 0);
+		d.key_offset = offsetof(struct both, joined);
+		ck_assert_uint_ne(memlog_append_entry(&m, &e), 0);
+		memlog_publish(&m, 1);
+		ck_assert_uint_eq(memlog_read(&m, 65536, &at), 3 * size);
+		for (uint32_t i = 0; i < 3; i++) {
+			struct journal_record *r = (void *)(m.data + (at - m.data) + i * size);
+
+			ck_assert(segment_record_valid(r, size));
+			r->seq = 0;
+			r->crc = 0;
+			ck_assert_mem_eq(r, at, size);
+		}
+	}
 }
 END_TEST
 
@@ -283,6 +328,7 @@ static Suite *suite(void)
 	tcase_add_test(t, format_refuses_small);
 	tcase_add_test(t, attach_refuses_foreign_or_used);
 	tcase_add_test(t, descriptor_becomes_record);
+	tcase_add_test(t, every_length_makes_the_same_record);
 	tcase_add_test(t, sizes_beyond_the_limits_are_refused);
 	tcase_add_test(t, full_until_released);
 	tcase_add_test(t, rewind_reads_again);

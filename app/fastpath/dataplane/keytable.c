@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include <rte_branch_prediction.h>
 #include <rte_malloc.h>
 
 #include "event/event.h"
@@ -39,17 +40,18 @@ static uint64_t tag_of(uint32_t len, uint32_t hash)
 	return UINT64_C(1) << 63 | (uint64_t)len << 32 | hash;
 }
 
-static bool same_key(const struct keytable *t, uint32_t i, const uint8_t *key, uint32_t len)
+static inline bool same_key(const struct keytable *t, uint32_t i, const uint8_t *key, uint32_t len)
 {
 	if (len <= KEYTABLE_INLINE)
-		return memcmp(t->slots[i].key, key, len) == 0;
+		return event_key_equal(t->slots[i].key, key, len);
 	return memcmp(t->slots[i].key, key, KEYTABLE_INLINE) == 0 &&
 	       memcmp(t->tails[i], key + KEYTABLE_INLINE, len - KEYTABLE_INLINE) == 0;
 }
 
 /* the key's slot, the free one where it belongs, or NONE: keys made to collide (CRC32C is linear) must not make
  * a lookup long */
-static uint32_t locate(const struct keytable *t, const uint8_t *key, uint32_t len, uint64_t tag)
+static inline uint32_t locate(const struct keytable *t, const uint8_t *key, uint32_t len,
+                              uint64_t tag)
 {
 	/* the worker was picked by the high bits; the low ones are still free to spread */
 	uint32_t i = (uint32_t)tag & t->mask;
@@ -80,18 +82,25 @@ static void claim(struct keytable *t, uint32_t i, const uint8_t *key, uint32_t l
 	counter_add(&t->keys, 1);
 }
 
+/* false: it finds no room */
+static bool note_new(struct keytable *t, uint32_t i, const uint8_t *key, uint32_t len, uint64_t tag)
+{
+	if (i == NONE || counter_read(&t->keys) >= t->limit) {
+		counter_add(&t->untracked, 1);
+		return false;
+	}
+	claim(t, i, key, len, tag);
+	return true;
+}
+
 void keytable_note(struct keytable *t, const uint8_t *key, uint32_t len, uint32_t hash,
                    uint64_t seq)
 {
 	uint64_t tag = tag_of(len, hash);
 	uint32_t i = locate(t, key, len, tag);
 
-	if (i == NONE || (is_free(t, i) && counter_read(&t->keys) >= t->limit)) {
-		counter_add(&t->untracked, 1);
+	if (unlikely(i == NONE || is_free(t, i)) && !note_new(t, i, key, len, tag))
 		return;
-	}
-	if (is_free(t, i))
-		claim(t, i, key, len, tag);
 	counter_add(&t->slots[i].count, 1);
 	counter_set(&t->slots[i].last_seq, seq);
 }

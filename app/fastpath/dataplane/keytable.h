@@ -36,6 +36,12 @@ struct keytable {
 /* slots: a power of two. Memory comes from rte_malloc on the socket. 0 or -ENOMEM. */
 int keytable_init(struct keytable *t, const char *name, uint32_t slots, int socket);
 void keytable_free(struct keytable *t);
+/* Worker: the key of this hash comes soon. */
+static inline void keytable_prefetch(const struct keytable *t, uint32_t hash)
+{
+	__builtin_prefetch(&t->slots[hash & t->mask], 1);
+}
+
 /* Worker: count one event. */
 void keytable_note(struct keytable *t, const uint8_t *key, uint32_t len, uint32_t hash,
                    uint64_t seq);

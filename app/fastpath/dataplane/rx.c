@@ -24,6 +24,8 @@ struct burst {
 	const struct ownership_keyset *keys;
 	uint64_t tsc;
 	uint64_t time_ns;
+	/* counted once a burst */
+	uint64_t bytes, decoded, messages;
 };
 
 static struct event_source *source_of(struct rte_mbuf *m)
@@ -106,7 +108,7 @@ static enum reason take_message(const struct burst *b, const struct rx_feed *fee
 }
 
 /* every message staged holds a reference to the buffer; returns how many there are */
-static uint32_t take_datagram(const struct burst *b, uint32_t feed_index, struct rte_mbuf *m,
+static uint32_t take_datagram(struct burst *b, uint32_t feed_index, struct rte_mbuf *m,
                               const uint8_t *payload, uint32_t len)
 {
 	struct rx_task *t = b->task;
@@ -127,7 +129,7 @@ static uint32_t take_datagram(const struct burst *b, uint32_t feed_index, struct
 		else
 			counter_add(&t->reason[reason], 1);
 	}
-	counter_add(&t->messages, messages);
+	b->messages += messages;
 	counter_add(&counters->datagrams, 1);
 	counter_add(&counters->messages, messages);
 	counter_add(&counters->bytes, len);
@@ -136,7 +138,7 @@ static uint32_t take_datagram(const struct burst *b, uint32_t feed_index, struct
 }
 
 /* true: the buffer is on its way to a worker */
-static bool take_frame(const struct burst *b, struct rte_mbuf *m)
+static bool take_frame(struct burst *b, struct rte_mbuf *m)
 {
 	struct rx_queue *q = b->queue;
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
@@ -146,7 +148,7 @@ static bool take_frame(const struct burst *b, struct rte_mbuf *m)
 	uint32_t staged = 0;
 	int feed;
 
-	counter_add(&q->bytes, m->pkt_len);
+	b->bytes += m->pkt_len;
 	poison_around(m);
 	/* a frame that needs more than one buffer is larger than the port's mtu */
 	reason = m->nb_segs == 1 ? net_classify(frame, m->data_len, &options, &packet)
@@ -160,7 +162,10 @@ static bool take_frame(const struct burst *b, struct rte_mbuf *m)
 			                       packet.payload_len);
 	}
 	poison_off(m);
-	counter_add(reason == REASON_NONE ? &q->decoded : &q->reason[reason], 1);
+	if (likely(reason == REASON_NONE))
+		b->decoded++;
+	else
+		counter_add(&q->reason[reason], 1);
 	if (staged > 1)
 		rte_mbuf_refcnt_update(m, (int16_t)(staged - 1));
 	return staged > 0;
@@ -204,6 +209,9 @@ static uint32_t queue_poll(struct rx_task *t, struct rx_queue *q)
 		if (!take_frame(&b, mbufs[i]))
 			unused[unused_count++] = mbufs[i];
 	}
+	counter_add(&q->bytes, b.bytes);
+	counter_add(&q->decoded, b.decoded);
+	counter_add(&t->messages, b.messages);
 	for (uint32_t w = 0; w < t->worker_count; w++)
 		if (t->stage[w].count > 0)
 			flush(t, &t->stage[w], b.tsc);

@@ -5,6 +5,7 @@
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
 #include <rte_ring_elem.h>
+#include <rte_ring_peek_zc.h>
 
 #include "clock.h"
 
@@ -29,6 +30,24 @@ static bool append(struct worker *w, const struct event_desc *d)
 	return true;
 }
 
+/* events of one RX burst came at the same time: they are recorded together */
+static void record_latency(struct worker *w, const struct event_desc *d, uint32_t n,
+                           uint64_t appended, uint64_t now)
+{
+	uint64_t tsc = 0, times = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (times > 0 && d[i].source->rx_tsc != tsc) {
+			histogram_record(w->process, clock_duration_ns(tsc, now), times);
+			times = 0;
+		}
+		tsc = d[i].source->rx_tsc;
+		times += appended >> i & 1;
+	}
+	if (times > 0)
+		histogram_record(w->process, clock_duration_ns(tsc, now), times);
+}
+
 /* nothing counts as journaled before it is published: a killed engine must not have said more than
  * it kept */
 static void publish(struct worker *w, const struct event_desc *d, uint32_t n, uint64_t appended)
@@ -40,37 +59,44 @@ static void publish(struct worker *w, const struct event_desc *d, uint32_t n, ui
 	counter_add(&w->journaled, count);
 	counter_set(&w->last_seq, w->memlog->next_seq - 1);
 	counter_add(&w->reason[REASON_JOURNAL_FULL], n - count);
-	for (uint32_t i = 0; i < n; i++)
-		if (appended & UINT64_C(1) << i)
-			histogram_record(w->process, clock_duration_ns(d[i].source->rx_tsc, now),
-			                 1);
+	record_latency(w, d, n, appended, now);
 }
 
 static void give_back(struct worker_ring *r, const struct event_desc *d, uint32_t n)
 {
-	struct rte_mbuf *mbufs[WORKER_BURST];
+	void *mbufs[WORKER_BURST];
+	struct rte_mempool *pool = NULL;
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < n; i++)
-		if (d[i].source->origin == EVENT_ORIGIN_MBUF)
-			mbufs[count++] = mbuf_of(d[i].source);
-	rte_pktmbuf_free_bulk(mbufs, count);
+	for (uint32_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = mbuf_of(d[i].source);
+
+		if (d[i].source->origin != EVENT_ORIGIN_MBUF)
+			continue;
+		m = rte_pktmbuf_prefree_seg(m);
+		if (unlikely(m == NULL))
+			continue;
+		if (unlikely(m->pool != pool && count > 0)) {
+			rte_mempool_put_bulk(pool, mbufs, count);
+			count = 0;
+		}
+		pool = m->pool;
+		mbufs[count++] = m;
+	}
+	if (count > 0)
+		rte_mempool_put_bulk(pool, mbufs, count);
 	/* release: the results written above are seen by whoever sees the cursor */
 	atomic_store_explicit(&r->consumed, counter_read(&r->consumed) + n, memory_order_release);
 }
 
-static uint32_t ring_poll(struct worker *w, struct worker_ring *r)
+static void take(struct worker *w, struct worker_ring *r, const struct event_desc *d, uint32_t n)
 {
-	struct event_desc d[WORKER_BURST];
 	uint64_t appended = 0; /* a bit for each of d */
-	unsigned int left;
-	uint32_t n = rte_ring_sc_dequeue_burst_elem(r->ring, d, sizeof(d[0]), WORKER_BURST, &left);
 
-	if (n == 0)
-		return 0;
-	counter_max(&r->high_water, left + n);
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		rte_prefetch0(d[i].source);
+		keytable_prefetch(&w->keys, d[i].key_hash);
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		if (i + 4 < n)
 			rte_prefetch0(event_key(&d[i + 4]));
@@ -78,6 +104,23 @@ static uint32_t ring_poll(struct worker *w, struct worker_ring *r)
 	}
 	publish(w, d, n, appended);
 	give_back(r, d, n);
+}
+
+static uint32_t ring_poll(struct worker *w, struct worker_ring *r)
+{
+	struct rte_ring_zc_data
+	    at; /* descriptors are read where they stand: in two pieces where the ring ends */
+	unsigned int left;
+	uint32_t n = rte_ring_dequeue_zc_burst_elem_start(r->ring, sizeof(struct event_desc),
+	                                                  WORKER_BURST, &at, &left);
+
+	if (n == 0)
+		return 0;
+	counter_max(&r->high_water, left + n);
+	take(w, r, at.ptr1, at.n1);
+	if (n > at.n1)
+		take(w, r, at.ptr2, n - at.n1);
+	rte_ring_dequeue_zc_elem_finish(r->ring, n);
 	return n;
 }
 
