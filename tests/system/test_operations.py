@@ -252,3 +252,26 @@ def test_versions():
     for name in ("fastpath", "fastpathctl", "feedsim"):
         done = subprocess.run([program(name), "--version"], capture_output=True, text=True, check=False)
         assert done.returncode == 0 and re.match(rf"{name} \S+", done.stdout), (BUILD, done)
+
+
+def test_a_peer_that_goes(netns, make_engine, tmp_path):
+    """net_memif forgets its counts with its peer: the law of frames holds on what it handed over"""
+    path = tmp_path / "memif"
+    engine = make_engine(netns, {"port nic0": {"device": f"net_memif0,role=server,socket={path},socket-abstract=no"},
+                                 "dataplane": {"idle": "adaptive"}}).start()
+    for _ in range(2):
+        before = engine.stats()["frames_seen_total"]
+        peer = subprocess.Popen(netns.command(
+            "dpdk-testpmd", "--no-pci", "--no-huge", "-m", "128", "--no-telemetry", f"--file-prefix=peer{os.getpid()}",
+            "--lcores=0,1", f"--vdev=net_memif0,role=client,socket={path},socket-abstract=no", "--",
+            "--forward-mode=txonly", "--auto-start", "--total-num-mbufs=2048", "--stats-period=60"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            wait_for(lambda: engine.stats()["frames_seen_total"] > before, 60, lambda: f"frames: {engine.log()}")
+        finally:
+            peer.kill()
+            said = peer.communicate(timeout=30)[0]
+        stats = engine.rest()
+        checks.laws(stats)
+        assert stats["frames_seen_total"] > before, said
+    assert stats["port_nic0_loss_known"] == 0

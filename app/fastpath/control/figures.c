@@ -90,6 +90,7 @@ static void gather_port(const struct dataplane *d, uint32_t i, struct port_figur
 {
 	struct port *p = (struct port *)&d->port[i];
 	struct port_counts counts;
+	uint64_t taken = 0;
 
 	port_counts_read(p, &counts);
 	*out = (struct port_figures){
@@ -113,11 +114,16 @@ static void gather_port(const struct dataplane *d, uint32_t i, struct port_figur
 
 			if (queue->port != p)
 				continue;
+			taken += counter_read(&queue->frames);
 			out->decoded += counter_read(&queue->decoded);
 			out->to_host += counter_read(&queue->to_host);
 			out->bytes += counter_read(&queue->bytes);
 			add_reasons(out->reason, queue->reason);
 		}
+	/* a driver that cannot tell its loss may forget its counts too (net_memif, when its peer
+	 * goes): what it handed over is all there is to know */
+	if (p->loss == PORT_LOSS_UNKNOWN)
+		out->seen = taken;
 }
 
 static void gather_ports(struct figures_source *s, struct figures *f)
