@@ -44,6 +44,10 @@ build_target() {
 		$libs -lpthread -lm
 }
 
+FUZZ_SCRATCH=$(mktemp -d /dev/shm/fastpath-fuzz.XXXXXX) || fail "no folder in /dev/shm"
+export FUZZ_SCRATCH
+trap 'rm -rf "$FUZZ_SCRATCH"' EXIT
+
 failed=()
 for target in "${targets[@]}"; do
 	[ -e "tests/fuzz/$target.c" ] || fail "no target tests/fuzz/$target.c"

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char good[] = "{\"format\": 1, \"uuid\": \"01234567-89ab-4cde-8f01-23456789abcd\", "
                            "\"engine\": \"e1\", \"shards\": 2, \"generation\": 3, "
                            "\"feeds\": [\"http\", \"http\"]}";
-static char path[64];
+static char path[128];
 
 static void require(bool condition)
 {
@@ -30,7 +30,7 @@ static void require(bool condition)
 
 static void finish(void)
 {
-	char command[128];
+	char command[160];
 
 	snprintf(command, sizeof(command), "rm -rf '%s'", path);
 	if (system(command) != 0)
@@ -41,14 +41,18 @@ static void begin(void)
 {
 	if (path[0])
 		return;
-	snprintf(path, sizeof(path), "/dev/shm/fuzz_identity.%d", (int)getpid());
+	/* scripts/fuzz.sh removes it: libFuzzer ends without running atexit when its time is up */
+	const char *scratch = getenv("FUZZ_SCRATCH");
+
+	snprintf(path, sizeof(path), "%.64s/fuzz_identity.%d",
+	         scratch != NULL ? scratch : "/dev/shm", (int)getpid());
 	require(mkdir(path, 0700) == 0);
 	atexit(finish);
 }
 
 static void store(const char *name, const void *bytes, size_t len)
 {
-	char file[128];
+	char file[192];
 	int fd;
 
 	snprintf(file, sizeof(file), "%s/%s", path, name);

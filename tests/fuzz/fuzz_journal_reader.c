@@ -23,7 +23,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char base[64], memory[80], path[80];
+static char base[128], memory[144], path[144];
 static struct journal_dir d;
 
 static void require(bool condition)
@@ -34,7 +34,7 @@ static void require(bool condition)
 
 static void finish(void)
 {
-	char command[128];
+	char command[160];
 
 	journal_dir_close(&d);
 	snprintf(command, sizeof(command), "rm -rf '%s'", base);
@@ -48,7 +48,11 @@ static void begin(void)
 
 	if (base[0])
 		return;
-	snprintf(base, sizeof(base), "/dev/shm/fuzz_journal.%d", (int)getpid());
+	/* scripts/fuzz.sh removes it: libFuzzer ends without running atexit when its time is up */
+	const char *scratch = getenv("FUZZ_SCRATCH");
+
+	snprintf(base, sizeof(base), "%.64s/fuzz_journal.%d",
+	         scratch != NULL ? scratch : "/dev/shm", (int)getpid());
 	snprintf(memory, sizeof(memory), "%s/memory", base);
 	snprintf(path, sizeof(path), "%s/journal", base);
 	require(mkdir(base, 0700) == 0 && mkdir(memory, 0700) == 0);
