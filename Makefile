@@ -7,6 +7,8 @@
 CC       ?= cc
 PKGCONF  ?= pkg-config
 PREFIX   ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR  ?= $(PREFIX)/lib/systemd/system
 BUILD    ?= build$(if $(SANITIZE),/sanitize)
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
 
@@ -46,7 +48,7 @@ BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(call sources,tests/be
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help deps demo run test check-unit check-system soak bench bench-full bench-programs lint format fuzz image vendor install clean
+.PHONY: all help deps demo run test check-unit check-system soak bench bench-full bench-programs lint format fuzz image vendor install deb clean
 
 all: $(PROGRAMS) ## build the three programs: fastpath, fastpathctl, feedsim
 
@@ -150,11 +152,30 @@ image: ## the container image hft-fast-path:latest, with Docker or without
 check-unit: $(UNIT_BIN) ## build and run the unit tests only
 	$(Q)scripts/unit.sh $(UNIT_BIN)
 
-install: all ## install programs, configuration and unit files under PREFIX
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/fastpath $(DESTDIR)$(PREFIX)/lib/systemd/system
+# the unit and the manual name /usr/local; a configuration that is there is left alone
+SHARE  := $(DESTDIR)$(PREFIX)/share
+install: all ## install programs, manual, configuration and unit files: DESTDIR, PREFIX, SYSCONFDIR, UNITDIR
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/fastpath $(SHARE)/doc/fastpath $(SHARE)/man/man1 $(SHARE)/man/man8 \
+		$(SHARE)/bash-completion/completions $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/lib/sysusers.d \
+		$(DESTDIR)$(SYSCONFDIR)/fastpath $(DESTDIR)$(SYSCONFDIR)/default
 	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
-	install -m 0644 config/fastpath.ini hugepages.conf $(DESTDIR)$(PREFIX)/share/fastpath
-	install -m 0644 config/fastpath.service $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 0644 config/fastpath.ini hugepages.conf config/90-fastpath-vfio.rules $(SHARE)/fastpath
+	install -m 0644 docs/*.md $(SHARE)/doc/fastpath
+	install -m 0644 man/*.1 $(SHARE)/man/man1
+	install -m 0644 man/*.8 $(SHARE)/man/man8
+	install -m 0644 completions/fastpath.bash $(SHARE)/bash-completion/completions/fastpath
+	ln -sf fastpath $(SHARE)/bash-completion/completions/fastpathctl
+	ln -sf fastpath $(SHARE)/bash-completion/completions/feedsim
+	sed 's,/usr/local/,$(PREFIX)/,g; s,/etc/,$(SYSCONFDIR)/,g' config/fastpath.service >$(DESTDIR)$(UNITDIR)/fastpath.service
+	chmod 0644 $(DESTDIR)$(UNITDIR)/fastpath.service
+	install -m 0644 config/fastpath.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/fastpath.conf
+	[ -e $(DESTDIR)$(SYSCONFDIR)/fastpath/fastpath.ini ] || \
+		install -m 0644 config/fastpath.ini $(DESTDIR)$(SYSCONFDIR)/fastpath
+	[ -e $(DESTDIR)$(SYSCONFDIR)/default/fastpath ] || \
+		install -m 0644 config/fastpath.default $(DESTDIR)$(SYSCONFDIR)/default/fastpath
+
+deb: ## build the Debian package in build/deb, and check it with lintian
+	$(Q)scripts/deb.sh
 
 clean: ## remove build/
 	rm -rf build

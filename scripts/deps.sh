@@ -3,7 +3,7 @@
 # The one list of Debian packages, and their installation.
 #
 #   scripts/deps.sh [GROUP...]        install these groups: build run test kafka console lint bench container
-#                                     image image-build (default: the first six)
+#                                     image image-build package (default: the first six)
 #   scripts/deps.sh --list [GROUP...] print their packages
 #   scripts/deps.sh --unpack DIR      only unpack the group peers there: its services exclude each other, and
 #                                     none of them may take the place of what this machine logs or serves with
@@ -25,6 +25,8 @@ declare -A packages=(
 	[console]="chromium fonts-liberation nodejs npm"
 	# clang with its runtime is what the fuzz targets are built with
 	[lint]="clang libclang-rt-14-dev clang-format cppcheck shellcheck codespell prometheus"
+	# what `make deb` and the tests of the package need
+	[package]="debhelper lintian debootstrap mandoc man-db systemd bash-completion"
 	# the libraries are those of the unpacked peers
 	[bench]="fio wrk python3-matplotlib linux-perf valgrind ethtool libestr0 libfastjson4 liblognorm5
 		libivykis0 libnet1 libpcre3 libjson-c5 libwrap0 libdbi1 librdkafka1"
@@ -67,7 +69,7 @@ while [ $# -gt 0 ]; do
 		;;
 	*)
 		if [ -z "${packages[$argument]:-}" ] || [ "$argument" = peers ]; then
-			fail "no group named '$argument'; there are: ${all[*]} bench container image image-build"
+			fail "no group named '$argument'; there are: ${all[*]} bench container image image-build package"
 		fi
 		groups+=("$argument")
 		;;
