@@ -10,7 +10,7 @@ COPY . /src
 WORKDIR /src
 ARG VERSION=
 RUN version=${VERSION:-$(git describe --tags --always 2>/dev/null || echo unversioned)} \
-    && make -j"$(nproc)" VERSION="$version" install DESTDIR=/out PREFIX=/usr \
+    && make -j"$(nproc)" VERSION="$version" install-programs DESTDIR=/out PREFIX=/usr \
     && strip --strip-debug /out/usr/bin/* \
     && cp /usr/bin/dpdk-dumpcap /out/usr/bin/
 

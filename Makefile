@@ -48,7 +48,7 @@ BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(call sources,tests/be
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help deps demo run test check-unit check-system soak bench bench-full bench-programs lint format fuzz image vendor install deb clean
+.PHONY: all help deps demo run test check-unit check-system soak bench bench-full bench-programs lint format fuzz image vendor install install-programs deb clean
 
 all: $(PROGRAMS) ## build the three programs: fastpath, fastpathctl, feedsim
 
@@ -152,13 +152,16 @@ image: ## the container image hft-fast-path:latest, with Docker or without
 check-unit: $(UNIT_BIN) ## build and run the unit tests only
 	$(Q)scripts/unit.sh $(UNIT_BIN)
 
-# the unit and the manual name /usr/local; a configuration that is there is left alone
+# the unit names /usr/local; a configuration that is there is left alone
 SHARE  := $(DESTDIR)$(PREFIX)/share
-install: all ## install programs, manual, configuration and unit files: DESTDIR, PREFIX, SYSCONFDIR, UNITDIR
-	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/fastpath $(SHARE)/doc/fastpath $(SHARE)/man/man1 $(SHARE)/man/man8 \
+install-programs: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+
+install: install-programs ## install programs, manual, configuration and unit files: DESTDIR, PREFIX, SYSCONFDIR, UNITDIR
+	install -d $(SHARE)/fastpath $(SHARE)/doc/fastpath $(SHARE)/man/man1 $(SHARE)/man/man8 \
 		$(SHARE)/bash-completion/completions $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/lib/sysusers.d \
 		$(DESTDIR)$(SYSCONFDIR)/fastpath $(DESTDIR)$(SYSCONFDIR)/default
-	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 0644 config/fastpath.ini hugepages.conf config/90-fastpath-vfio.rules $(SHARE)/fastpath
 	install -m 0644 docs/*.md $(SHARE)/doc/fastpath
 	install -m 0644 man/*.1 $(SHARE)/man/man1
