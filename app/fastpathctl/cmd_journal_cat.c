@@ -18,6 +18,7 @@
 /* the longest line: every byte of key and payload escaped, and the fixed members */
 #define LINE_MAX_BYTES (JSON_STRING_MAX(EVENT_KEY_MAX + EVENT_PAYLOAD_MAX) + 1024)
 #define POLL_NS        20000000
+#define ROUND_RECORDS  4096 /* of a shard, with --follow */
 
 struct filter {
 	uint64_t from_seq;
@@ -40,6 +41,7 @@ struct cat {
 	uint64_t printed;
 	char *out;
 	size_t used;
+	bool more;     /* a shard has not run dry in this round */
 	bool closed;   /* whoever read our output has left */
 	time_t second; /* of time_text */
 	char time_text[TIME_TEXT];
@@ -195,14 +197,22 @@ static bool enough(const struct cat *c)
 	return c->closed || c->printed >= c->filter.limit;
 }
 
-/* print what the shard's reader has. Returns 0 at its end, else the exit status */
+/* print what the shard's reader has. Returns 0 at its end, else the exit status. With --follow also 0 after a
+ * round's share: a shard that never runs dry must not keep the others, or what was printed, waiting */
 static int drain_shard(struct cat *c, uint32_t shard)
 {
 	struct journal_reader *r = c->reader[shard];
 	const struct journal_record *record;
 	int result = 0, status = 0;
 
-	while (!enough(c) && status == 0 && (result = journal_reader_next(r, &record)) == 1) {
+	for (uint32_t n = 0; !enough(c) && status == 0; n++) {
+		if (c->filter.follow && n == ROUND_RECORDS) {
+			c->more = true;
+			return 0;
+		}
+		result = journal_reader_next(r, &record);
+		if (result != 1)
+			break;
 		if (wanted(c, record))
 			print_record(c, shard, record);
 		if (c->used > OUT_SIZE - LINE_MAX_BYTES)
@@ -260,10 +270,12 @@ static int run(struct cat *c)
 	int status;
 
 	for (;;) {
+		c->more = false;
 		status = drain(c);
 		if (status != 0 || !c->filter.follow || enough(c))
 			return status;
-		nanosleep(&pause, NULL);
+		if (!c->more)
+			nanosleep(&pause, NULL);
 	}
 }
 

@@ -275,3 +275,26 @@ def test_a_peer_that_goes(netns, make_engine, tmp_path):
         checks.laws(stats)
         assert stats["frames_seen_total"] > before, said
     assert stats["port_nic0_loss_known"] == 0
+
+
+def test_follow_beside_a_feed(make_engine, wire):
+    """a record that the filter wants is printed soon, while the journal is busy with others"""
+    engine = make_engine(wire, {"eal": {"lcores": "0@0,1@1"}, "dataplane": {"rx_lcores": "1", "worker_lcores": "1"}}).start()
+    feed = wire.feed.spawn(program("feedsim"), "--group", "239.1.1.1", "--port", "9000", "--interface-address", "10.99.0.2",
+                           "--rate", "20000", stdout=subprocess.DEVNULL)
+    wait_for(lambda: engine.stats()["fast_path_count"] > 1000, 30, engine.stats)
+    follower = sandbox.spawn([program("fastpathctl"), "journal", "cat", "--follow", "--key", "RARE", "--limit", "2",
+                              engine.journal_dir], stdout=subprocess.PIPE)
+    os.set_blocking(follower.stdout.fileno(), False)
+    try:
+        for number in range(2):
+            assert engine.post("RARE", b"%d" % number).status_code == 200
+            line = wait_for(follower.stdout.readline, 10, "a line of what is followed")
+            assert json.loads(line)["payload"] == str(number)
+        assert follower.wait(timeout=30) == 0
+    finally:
+        follower.kill()
+        follower.wait(timeout=30)
+        follower.stdout.close()
+        feed.kill()
+        feed.wait(timeout=30)
