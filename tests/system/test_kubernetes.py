@@ -4,12 +4,14 @@ drain Job's script and the base's configuration run as they are, with the real p
 
 There is no cluster here: what a scheduler, a kubelet or a CNI makes of it is not tested.
 """
+import calendar
 import glob
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -406,6 +408,33 @@ def test_drain_job_delivers_what_a_node_holds(quiet, broker, topic, tmp_path, ho
     bridge.delivered(quiet)
     quiet.stop()
     kafka.exactly_once(broker.read(topic), checks.events(quiet.journal()), quiet.settings["engine"]["id"], bridge.PARTITIONS)
+
+
+def nanoseconds(text):
+    """since the epoch, of a time as `journal cat` prints it"""
+    seconds, fraction = text.rstrip("Z").split(".")
+    return calendar.timegm(time.strptime(seconds, "%Y-%m-%dT%H:%M:%S")) * 10 ** 9 + int(fraction.ljust(9, "0"))
+
+
+@pytest.mark.parametrize("what", ["cut off", "killed while cut off", "lease held"])
+def test_drain_job_and_a_lease(quiet, broker, topic, tmp_path, what):
+    """events from a time without a lease are not the Job's to send"""
+    back = kafka_away(quiet)
+    quiet.start()
+    bridge.post(quiet, 5)
+    quiet.stop()
+    last = max(nanoseconds(event["time"]) for event in checks.events(quiet.journal()))
+    gone = [{"from_ns": last - 10, "to_ns": last + 10, "revision": 7}] if what == "cut off" else []
+    with open(os.path.join(quiet.journal_dir, "lease.json"), "w", encoding="ascii") as file:
+        json.dump({"version": 1, "lease_end_ns": last - 1 if what == "killed while cut off" else last + 1, "revision": 7,
+                   "cut_off": gone}, file, indent=1)
+    back()
+    status, log = run_drain(quiet, tmp_path)
+    if what == "lease held":
+        assert status == 0 and "drain: everything is delivered\n" in log, log
+        kafka.exactly_once(broker.read(topic), checks.events(quiet.journal()), quiet.settings["engine"]["id"], bridge.PARTITIONS)
+    else:
+        assert status == 3 and "let an engine run on this node again" in log, log
 
 
 def test_drain_job_of_an_empty_node(quiet, tmp_path):
