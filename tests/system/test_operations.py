@@ -279,7 +279,8 @@ def test_a_peer_that_goes(netns, make_engine, tmp_path):
 
 def test_follow_beside_a_feed(make_engine, wire):
     """a record that the filter wants is printed soon, while the journal is busy with others"""
-    engine = make_engine(wire, {"eal": {"lcores": "0@0,1@1"}, "dataplane": {"rx_lcores": "1", "worker_lcores": "1"}}).start()
+    engine = make_engine(wire, {"eal": {"lcores": "0@0,1@1"}, "dataplane": {"rx_lcores": "1", "worker_lcores": "1"},
+                                "journal": {"memory_mb": 64, "segment_mb": 64}}).start()
     feed = wire.feed.spawn(program("feedsim"), "--group", "239.1.1.1", "--port", "9000", "--interface-address", "10.99.0.2",
                            "--rate", "20000", stdout=subprocess.DEVNULL)
     wait_for(lambda: engine.stats()["fast_path_count"] > 1000, 30, engine.stats)
