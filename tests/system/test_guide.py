@@ -132,3 +132,15 @@ def test_both_languages_have_the_same_commands():
     def bare(name):
         return [(block.startswith(NEEDS), commands(re.sub(r"\s+# .*", "", block))) for _, block in blocks(name)]
     assert bare(GUIDES[0]) == bare(GUIDES[1])
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_what_it_names_is_there(name):
+    """every file that a command or a link names"""
+    text = text_of(name)
+    named = set(re.findall(r"apply -[fk] (\S+)", text)) | set(re.findall(r"docker-compose -f (\S+)", text))
+    named |= {link.split("#")[0] for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)}
+    named |= set(re.findall(r"\b(?:tests|monitoring|config)/[\w./-]+\.(?:py|yml|ini)\b", text))
+    named -= {"-"}
+    missing = sorted(path for path in named if not os.path.exists(os.path.join(ROOT, path)))
+    assert not missing, missing
