@@ -38,6 +38,8 @@ APPS      := fastpath fastpathctl feedsim
 APP_DIRS_fastpath    := app/fastpath app/fastpath/dataplane app/fastpath/control
 APP_DIRS_fastpathctl := app/fastpathctl
 APP_DIRS_feedsim     := app/feedsim
+# doctor reads the engine's configuration
+APP_EXTRA_fastpathctl := $(wildcard app/fastpath/config*.c)
 UNIT_SRC  := $(call sources,tests/unit)
 UNIT_BIN  := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 LIB       := $(BUILD)/libfastpath.a
@@ -63,7 +65,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 CFLAGS_app/fastpath           := -Iapp/fastpath
 CFLAGS_app/fastpath/dataplane := -Iapp/fastpath
 CFLAGS_app/fastpath/control   := -Iapp/fastpath
-CFLAGS_app/fastpathctl        := -Iapp/fastpathctl
+CFLAGS_app/fastpathctl        := -Iapp/fastpathctl -Iapp/fastpath
 CFLAGS_app/feedsim            := -Iapp/feedsim
 
 # the console's files are part of it
@@ -74,7 +76,7 @@ $(LIB): $(call objects,$(LIB_SRC))
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 define program
-$(BUILD)/$(1): $(call objects,$(call sources,$(APP_DIRS_$(1)))) $(LIB)
+$(BUILD)/$(1): $(call objects,$(call sources,$(APP_DIRS_$(1))) $(APP_EXTRA_$(1))) $(LIB)
 	$$(if $$(V),,@echo "  LD      $$@")
 	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(DEPS_LIBS) -lpthread -lm
 endef

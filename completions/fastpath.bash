@@ -67,13 +67,14 @@ _fastpathctl_options() {
 	assignments) echo "$etcd" --engine --json ;;
 	assign) echo "$etcd" --symbols --dry-run ;;
 	move) echo "$etcd" --force ;;
+	doctor) echo --config --json --proc --sys --help ;;
 	esac
 }
 
 _fastpathctl() {
 	local current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]}
 	if [ "$COMP_CWORD" = 1 ]; then
-		_fastpath_words journal replay status top engines assignments assign move --help --version
+		_fastpath_words journal replay status top engines assignments assign move doctor --help --version
 		return
 	fi
 	if [ "$command" = journal ] && [ "$COMP_CWORD" = 2 ]; then

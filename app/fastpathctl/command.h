@@ -38,5 +38,6 @@ int cmd_engines(int argc, char **argv);
 int cmd_assignments(int argc, char **argv);
 int cmd_assign(int argc, char **argv);
 int cmd_move(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 
 #endif

@@ -21,6 +21,9 @@ static const struct command commands[] = {
     {"assign", "--symbols FILE [--dry-run]",
      "give the symbols of a file, one a line, to the engines by rendezvous hashing", cmd_assign},
     {"move", "KEY ENGINE [--force]", "give one key to an engine", cmd_move},
+    {"doctor", "[--config FILE] [--json]",
+     "check this host or pod: hugepages, devices, CPUs, clock, limits, disk, etcd, Kafka",
+     cmd_doctor},
 };
 
 int main(int argc, char **argv)
