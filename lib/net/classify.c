@@ -26,6 +26,31 @@ static inline uint16_t load_be16(const uint8_t *at)
 	return rte_be_to_cpu_16(value);
 }
 
+static inline uint64_t load_word(const uint8_t *at)
+{
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+uint64_t net_sum(uint64_t sum, const uint8_t *at, uint32_t len)
+{
+	const uint8_t *end = at + len;
+
+	for (; end - at >= 32; at += 32) {
+		sum = net_sum_add(sum, load_word(at));
+		sum = net_sum_add(sum, load_word(at + 8));
+		sum = net_sum_add(sum, load_word(at + 16));
+		sum = net_sum_add(sum, load_word(at + 24));
+	}
+	for (; end - at >= 8; at += 8)
+		sum = net_sum_add(sum, load_word(at));
+	if (at < end)
+		sum = net_sum_add(sum, load_word(end - 8) >> 8 * (8 - (end - at)));
+	return sum;
+}
+
 /* one's complement addition of 64-bit words; it folds to the Internet checksum (RFC 1071) whatever the size of the
  * words is */
 static inline uint64_t sum_add(uint64_t sum, uint64_t word)
@@ -226,8 +251,8 @@ static enum reason classify_ipv6(struct cursor *c, const struct net_classify_opt
 	return classify_udp(c, options, 2 * sizeof(ip->dst_addr), out);
 }
 
-enum reason net_classify(const uint8_t *frame, uint32_t len,
-                         const struct net_classify_options *options, struct net_packet *out)
+enum reason net_classify_any(const uint8_t *frame, uint32_t len,
+                             const struct net_classify_options *options, struct net_packet *out)
 {
 	struct cursor c = {.frame = frame, .at = RTE_ETHER_HDR_LEN, .end = len};
 	uint16_t ether_type;

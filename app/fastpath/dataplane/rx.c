@@ -8,6 +8,7 @@
 #include <rte_mbuf_dyn.h>
 #include <rte_prefetch.h>
 #include <rte_ring_elem.h>
+#include <rte_ring_peek_zc.h>
 
 #include "dataplane/poison.h"
 #include "event/hash.h"
@@ -47,6 +48,12 @@ static struct net_classify_options classify_options(const struct port *port,
 {
 	uint64_t flags = m->ol_flags;
 
+	/* most devices say nothing */
+	if (likely((flags & (RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK |
+	                     RTE_MBUF_F_RX_VLAN_STRIPPED)) == 0))
+		return (struct net_classify_options){
+		    .ipv4 = port->trust_checksums ? NET_CHECKSUM_TRUST : NET_CHECKSUM_VERIFY,
+		    .udp = port->trust_checksums ? NET_CHECKSUM_TRUST : NET_CHECKSUM_VERIFY};
 	return (struct net_classify_options){
 	    .ipv4 = checksum_state(flags & RTE_MBUF_F_RX_IP_CKSUM_MASK, RTE_MBUF_F_RX_IP_CKSUM_GOOD,
 	                           RTE_MBUF_F_RX_IP_CKSUM_NONE, port->trust_checksums),
@@ -154,7 +161,7 @@ static bool take_frame(struct burst *b, struct rte_mbuf *m)
 	reason = m->nb_segs == 1 ? net_classify(frame, m->data_len, &options, &packet)
 	                         : REASON_TRUNCATED;
 	if (reason == REASON_NONE) {
-		feed = net_groups_find(q->port->groups, frame, &packet);
+		feed = net_groups_find_last(q->port->groups, &q->last, frame, &packet);
 		if (feed < 0)
 			reason = REASON_UNKNOWN_GROUP;
 		else
@@ -171,10 +178,24 @@ static bool take_frame(struct burst *b, struct rte_mbuf *m)
 	return staged > 0;
 }
 
+static uint32_t enqueue(struct rx_stage *stage)
+{
+	struct rte_ring_zc_data at; /* in two pieces where the ring ends */
+	uint32_t n = rte_ring_enqueue_zc_burst_elem_start(stage->ring, sizeof(stage->desc[0]),
+	                                                  stage->count, &at, NULL);
+
+	if (n == 0)
+		return 0;
+	memcpy(at.ptr1, stage->desc, at.n1 * sizeof(stage->desc[0]));
+	if (n > at.n1)
+		memcpy(at.ptr2, stage->desc + at.n1, (n - at.n1) * sizeof(stage->desc[0]));
+	rte_ring_enqueue_zc_elem_finish(stage->ring, n);
+	return n;
+}
+
 static void flush(struct rx_task *t, struct rx_stage *stage, uint64_t tsc)
 {
-	uint32_t n = rte_ring_sp_enqueue_burst_elem(stage->ring, stage->desc,
-	                                            sizeof(stage->desc[0]), stage->count, NULL);
+	uint32_t n = enqueue(stage);
 
 	if (n > 0)
 		histogram_record(t->publish, clock_duration_ns(tsc, rte_rdtsc()), n);
