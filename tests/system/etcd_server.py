@@ -48,6 +48,11 @@ class Etcd:
             arguments += ["--tls", tls]
         # to files: a node that inherits a pipe would keep it open
         os.makedirs(self.directory, exist_ok=True)
+        # the nodes are daemons; should we be killed, this ends them
+        self.guard = subprocess.Popen(
+            ["sh", "-c", 'tail --pid="$1" -f /dev/null; kill -9 $(cat "$2"/n*.pid); rm -rf "$2"', "guard",
+             str(os.getpid()), self.directory], start_new_session=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with open(self.directory + ".out", "w+", encoding="utf-8") as out:
             done = netns.run(SCRIPT, *arguments, *(["--", *options] if options else []), stdout=out,
                              stderr=subprocess.STDOUT, check=False, timeout=60 * PATIENCE)
@@ -72,7 +77,7 @@ class Etcd:
         pid = self.pid(i)
         os.kill(pid, signal.SIGKILL)
         # in a container nobody may reap it; a zombie's other threads may still hold its sockets
-        wait_for(lambda: not sandbox.alive(pid) or _state(pid) == "Z", 10, "etcd's end")
+        wait_for(lambda: not sandbox.alive(pid) or state(pid) == "Z", 10, "etcd's end")
         wait_for(lambda: not self._listens(i), 10, "etcd's port free")
 
     def _listens(self, i):
@@ -91,6 +96,8 @@ class Etcd:
 
     def close(self):
         self.netns.run(SCRIPT, "stop", "--dir", self.directory, check=False)
+        os.killpg(self.guard.pid, signal.SIGKILL)
+        self.guard.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
         self.http.close()
 
@@ -171,7 +178,8 @@ class Etcd:
         raise AssertionError(f"no history up to {last}: {out[-1:]}")
 
 
-def _state(pid):
+def state(pid):
+    """as /proc has it; Z also when it is gone"""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             return file.read().rsplit(")", 1)[1].split()[0]

@@ -9,6 +9,7 @@ import signal
 import socket
 import socketserver
 import subprocess
+import sys
 import threading
 import time
 
@@ -637,6 +638,25 @@ def test_tls(netns, make_etcd, make_engine, tmp_path):
     wait_for(lambda: any("certificate" in reason for reason in engine.health()[1]["reasons"]), 20,
              lambda: engine.health())
     assert owned(engine) == {"B"}
+
+
+def test_nothing_stays_when_a_test_is_killed(tmp_path):
+    """etcd's nodes are daemons: they end with the process that had them started, also if that is killed"""
+    said = tmp_path / "said"
+    code = f"""if True:
+        import os, sys
+        sys.path.insert(0, {os.path.dirname(os.path.abspath(__file__))!r})
+        import etcd_server, sandbox
+        assert sandbox.enter() is None
+        one = etcd_server.Etcd(sandbox.Netns("g"), f"guard{{os.getpid()}}")
+        with open({str(said)!r}, "w") as out:
+            out.write(str(one.pid(0)))
+        os.kill(os.getpid(), 9)
+    """
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60 * PATIENCE, stdin=subprocess.DEVNULL)
+    assert done.returncode == -signal.SIGKILL
+    pid = int(said.read_text())
+    wait_for(lambda: etcd_server.state(pid) == "Z", 10, f"etcd {pid} has ended")
 
 
 # ---- the command line ----
