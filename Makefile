@@ -17,7 +17,7 @@ PACKAGES := libdpdk libmicrohttpd jansson inih libpcap libcurl rdkafka
 
 CFLAGS   ?= -O3 -g
 OURS     := -std=c11 -D_GNU_SOURCE -DALLOW_EXPERIMENTAL_API -Wall -Wextra -Werror -Wshadow \
-            -Wmissing-prototypes -Wstrict-prototypes -Wvla -fno-omit-frame-pointer \
+            -Wmissing-prototypes -Wstrict-prototypes -Wvla -fno-omit-frame-pointer -fno-tree-slp-vectorize \
             -Ilib -DFASTPATH_VERSION='"$(VERSION)"'
 DEPS_CFLAGS = $(shell $(PKGCONF) --cflags $(PACKAGES) | sed 's/-I\([^ ]*\)/-isystem \1/g')
 DEPS_LIBS   = $(shell $(PKGCONF) --libs $(PACKAGES))

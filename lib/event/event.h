@@ -67,31 +67,40 @@ static inline const uint8_t *event_payload(const struct event_desc *d)
 	return (const uint8_t *)d->source + d->payload_offset;
 }
 
-/* Whether two keys of the same length have the same bytes: keys are short, a call costs more than the look. */
-static inline bool event_key_equal(const void *a, const void *b, uint32_t len)
+static inline uint64_t event_load_word(const void *at)
 {
-	const uint8_t *x = a, *y = b;
-	uint64_t x8, y8;
-	uint32_t x4, y4;
+	uint64_t word;
 
-	for (; len >= 8; len -= 8, x += 8, y += 8) {
-		memcpy(&x8, x, 8);
-		memcpy(&y8, y, 8);
-		if (x8 != y8)
-			return false;
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+/* 1 to 7 bytes as a word with zeros behind them; no other byte is read */
+static inline uint64_t event_short_word(const uint8_t *at, uint32_t len)
+{
+	uint32_t first, last;
+	uint16_t two, end;
+
+	if (len >= 4) {
+		memcpy(&first, at, 4);
+		memcpy(&last, at + len - 4, 4);
+		return first | (uint64_t)last << 8 * (len - 4);
 	}
-	if (len & 4) {
-		memcpy(&x4, x, 4);
-		memcpy(&y4, y, 4);
-		if (x4 != y4)
+	if (len == 1)
+		return *at;
+	memcpy(&two, at, 2);
+	memcpy(&end, at + len - 2, 2);
+	return two | (uint64_t)end << 8 * (len - 2);
+}
+
+/* Whether a key is the one that `kept` holds, a copy of the same length with zeros up to a multiple of 8: keys are
+ * short, a call costs more than the look. */
+static inline bool event_key_is(const uint8_t *kept, const uint8_t *key, uint32_t len)
+{
+	for (; len >= 8; len -= 8, key += 8, kept += 8)
+		if (event_load_word(kept) != event_load_word(key))
 			return false;
-		x += 4;
-		y += 4;
-	}
-	for (len &= 3; len > 0; len--)
-		if (*x++ != *y++)
-			return false;
-	return true;
+	return len == 0 || event_load_word(kept) == event_short_word(key, len);
 }
 
 #endif

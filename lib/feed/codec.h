@@ -40,21 +40,20 @@ int feed_codec_init(struct feed_codec *codec, enum feed_codec_type type, const v
 static inline enum reason feed_decode_keyed(const uint8_t *message, uint32_t len,
                                             struct feed_message *out)
 {
-	uint32_t key_len;
+	uint32_t key_len = len > 0 ? message[0] : 0;
+	uint32_t payload_len = len - 1 - key_len;
 
-	if (len == 0)
-		return REASON_MALFORMED;
-	key_len = message[0];
-	if (key_len == 0 || key_len > len - 1)
-		return REASON_MALFORMED;
-	if (key_len > EVENT_KEY_MAX)
-		return REASON_KEY_TOO_LONG;
-	out->payload_len = len - 1 - key_len;
-	if (out->payload_len > EVENT_PAYLOAD_MAX)
-		return REASON_PAYLOAD_TOO_LONG;
+	if (__builtin_expect(key_len >= len || key_len - 1 >= EVENT_KEY_MAX ||
+	                         payload_len > EVENT_PAYLOAD_MAX,
+	                     0)) {
+		if (key_len == 0 || key_len >= len)
+			return REASON_MALFORMED;
+		return key_len > EVENT_KEY_MAX ? REASON_KEY_TOO_LONG : REASON_PAYLOAD_TOO_LONG;
+	}
 	out->key = message + 1;
 	out->key_len = (uint8_t)key_len;
 	out->payload = message + 1 + key_len;
+	out->payload_len = payload_len;
 	return REASON_NONE;
 }
 enum reason feed_decode_other(const struct feed_codec *codec, const uint8_t *message, uint32_t len,
@@ -77,9 +76,15 @@ static inline enum reason feed_decode(const struct feed_codec *codec, const uint
                                       uint32_t len, uint8_t key_copy[EVENT_KEY_MAX],
                                       struct feed_message *out)
 {
-	if (codec->type == FEED_CODEC_KEYED)
+	struct feed_message other; /* so that *out may stay in registers */
+	enum reason reason;
+
+	if (__builtin_expect(codec->type == FEED_CODEC_KEYED, 1))
 		return feed_decode_keyed(message, len, out);
-	return feed_decode_other(codec, message, len, key_copy, out);
+	reason = feed_decode_other(codec, message, len, key_copy, &other);
+	if (reason == REASON_NONE)
+		*out = other;
+	return reason;
 }
 
 #endif

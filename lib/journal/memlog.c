@@ -19,6 +19,11 @@ static_assert(offsetof(struct journal_record, feed) == 42, "word 4");
 static_assert(offsetof(struct journal_record, payload_len) == 44, "word 4");
 static_assert(offsetof(struct journal_record, key_len) == 48, "word 5");
 static_assert(offsetof(struct journal_record, clock) == 50, "word 5");
+static_assert(offsetof(struct event_source, feed) ==
+                  offsetof(struct event_source, session) + EVENT_SESSION_LEN,
+              "read with the session's end");
+static_assert(offsetof(struct event_desc, type) == offsetof(struct event_desc, key_len) + 1,
+              "read with it");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "as the bytes of the journal are");
 
 int memlog_format(void *base, size_t size, const uint8_t uuid[16], uint32_t shard,
@@ -79,59 +84,75 @@ void memlog_detach(struct memlog *m)
 }
 
 /* fill the ring's last bytes, so that the next record starts at its beginning */
-static void append_padding(struct memlog *m, uint64_t room)
+static void put_padding(uint8_t *at, uint64_t room)
 {
-	struct journal_record *pad = (struct journal_record *)(m->data + m->head_offset);
+	struct journal_record *pad = (struct journal_record *)at;
 
-	if (room >= HEADER_SIZE) {
-		memset(pad, 0, sizeof(*pad));
-		pad->length = (uint32_t)room;
-		pad->type = JOURNAL_PAD;
-		pad->crc =
-		    crc32c(&pad->length, HEADER_SIZE - offsetof(struct journal_record, length));
-	}
-	m->head += room;
-	m->head_offset = 0;
+	if (room < HEADER_SIZE)
+		return;
+	memset(pad, 0, sizeof(*pad));
+	pad->length = (uint32_t)room;
+	pad->type = JOURNAL_PAD;
+	pad->crc = crc32c(&pad->length, HEADER_SIZE - offsetof(struct journal_record, length));
 }
 
-/* room for a record of `size` bytes that stands in one piece, or NULL */
-static inline struct journal_record *append_reserve(struct memlog *m, uint32_t size)
+/* bytes from the head on that may be written as they stand: up to the ring's end, or to what is not released */
+static inline uint64_t append_room(const struct memlog *m)
 {
-	uint64_t room = m->capacity - m->head_offset;
-	uint64_t need = size <= room ? size : room + size;
+	uint64_t to_end = m->capacity - m->head_offset, free = m->limit - m->head;
 
-	if (unlikely(m->head + need > m->limit)) {
+	return to_end < free ? to_end : free;
+}
+
+/* the head moves to `to`, behind what was written from it on */
+static inline void append_move(struct memlog *m, const uint8_t *to)
+{
+	uint64_t offset = (uint64_t)(to - m->data);
+
+	m->head += offset - m->head_offset;
+	m->head_offset = offset == m->capacity ? 0 : offset;
+}
+
+/* make room for a record of `size` bytes that stands in one piece; false: there is none */
+static __attribute__((noinline)) bool append_make_room(struct memlog *m, uint32_t size)
+{
+	uint64_t to_end = m->capacity - m->head_offset;
+	uint64_t need = size <= to_end ? size : to_end + size;
+
+	if (m->head + need > m->limit) {
 		m->limit =
 		    m->capacity + atomic_load_explicit(&m->header->released, memory_order_acquire);
 		if (m->head + need > m->limit)
-			return NULL;
+			return false;
 	}
-	if (unlikely(size > room))
-		append_padding(m, room);
-	return (struct journal_record *)(m->data + m->head_offset);
+	if (size > to_end) {
+		put_padding(m->data + m->head_offset, to_end);
+		m->head += to_end;
+		m->head_offset = 0;
+	}
+	return true;
 }
 
-/* what follows was written a turn of the ring ago and read by another processor since: ask for it back early */
-static inline void prefetch_ahead(const struct memlog *m, uint32_t size)
+static inline void prefetch_to_write(const uint8_t *at)
 {
-	const uint8_t *at = m->data + m->head_offset + PREFETCH_AHEAD;
-
-	for (uint32_t i = 0; i < size; i += 64)
 #ifdef __x86_64__
-		/* the builtin asks to read only, unless the build names a processor that has this one */
-		__asm__ volatile("prefetchw %0" : : "m"(at[i]));
+	/* the builtin asks to read only, unless the build names a processor that has this one */
+	__asm__ volatile("prefetchw %0" : : "m"(*at));
 #else
-		__builtin_prefetch(at + i, 1);
+	__builtin_prefetch(at, 1);
 #endif
 }
 
-static inline uint64_t append_finish(struct memlog *m, uint32_t size)
+/* what follows was written a turn of the ring ago and read by another processor since: ask for it back early */
+static inline void prefetch_ahead(const uint8_t *to, uint32_t size)
 {
-	m->head += size;
-	m->head_offset += size;
-	if (unlikely(m->head_offset == m->capacity))
-		m->head_offset = 0;
-	return m->next_seq++;
+	const uint8_t *at = to + PREFETCH_AHEAD;
+
+	prefetch_to_write(at);
+	if (size > 64)
+		prefetch_to_write(at + 64);
+	for (uint32_t i = 128; unlikely(i < size); i += 64)
+		prefetch_to_write(at + i);
 }
 
 /* the last 8 bytes hold the padding; whatever is not padding is written over afterwards */
@@ -153,30 +174,63 @@ static inline uint64_t last_word(const uint8_t *from, uint32_t len, uint32_t tot
 	return word;
 }
 
-/* the bytes behind the fields, len of them and zeros up to a multiple of 8: copied and summed in one go, because
- * reading back what was just written in pieces of another size stalls. to: aligned to 8 bytes */
-static inline uint64_t copy_and_sum(uint64_t *to, const uint8_t *from, uint32_t len, uint64_t crc)
+static inline uint64_t load_word(const void *from)
 {
-	uint32_t total = len;
 	uint64_t word;
 
-	if (len >= CRC32C_LONG) {
-		uint32_t whole = len & ~7u;
+	memcpy(&word, from, sizeof(word));
+	return word;
+}
 
+/* `words` words, copied and summed in one go: summing what was just written, in pieces of another size, stalls */
+static inline uint64_t copy_words(uint8_t *to, const uint8_t *from, uint32_t words, uint64_t crc)
+{
+	for (; words >= 4; words -= 4, to += 32, from += 32) {
+		crc = crc32c_word(crc, load_word(from));
+		crc = crc32c_word(crc, load_word(from + 8));
+		crc = crc32c_word(crc, load_word(from + 16));
+		crc = crc32c_word(crc, load_word(from + 24));
+		memcpy(to, from, 32);
+	}
+	for (; words > 0; words--, to += 8, from += 8) {
+		crc = crc32c_word(crc, load_word(from));
+		memcpy(to, from, 8);
+	}
+	return crc;
+}
+
+/* the bytes behind the fields, len of them and zeros up to a multiple of 8. to: aligned to 8 bytes */
+static inline uint64_t put_body(uint8_t *to, const uint8_t *from, uint32_t len, uint64_t crc)
+{
+	uint32_t whole = len & ~7u, rest = len & 7;
+	uint64_t word;
+
+	if (unlikely(len >= CRC32C_LONG)) {
 		memcpy(to, from, whole);
 		crc = crc32c_words(crc, from, whole);
-		to += whole / 8;
-		from += whole;
-		len -= whole;
+	} else {
+		crc = copy_words(to, from, whole / 8, crc);
 	}
-	for (; len >= 8; from += 8, len -= 8) {
-		memcpy(&word, from, 8);
-		*to++ = word;
-		crc = crc32c_word(crc, word);
-	}
-	if (len == 0)
+	if (rest == 0)
 		return crc;
-	*to = word = last_word(from, len, total);
+	word = last_word(from + whole, rest, len);
+	memcpy(to + whole, &word, sizeof(word));
+	return crc32c_word(crc, word);
+}
+
+/* the same where the payload does not follow the key */
+static __attribute__((noinline)) uint64_t
+put_parts(struct journal_record *r, const struct event_desc *d, uint32_t size, uint64_t crc)
+{
+	clear_padding(r, size);
+	memcpy(r + 1, event_key(d), d->key_len);
+	memcpy((uint8_t *)(r + 1) + d->key_len, event_payload(d), d->payload_len);
+	return crc32c_words(crc, r + 1, size - HEADER_SIZE);
+}
+
+static inline uint64_t put_field(struct journal_record *r, int field, uint64_t word, uint64_t crc)
+{
+	memcpy((uint8_t *)&r->seq + 8 * field, &word, sizeof(word));
 	return crc32c_word(crc, word);
 }
 
@@ -185,50 +239,71 @@ static inline uint64_t put_fields(struct journal_record *r, const struct event_d
                                   uint32_t size, uint64_t seq)
 {
 	const struct event_source *source = d->source;
-	uint8_t *to = (uint8_t *)&r->seq;
-	uint64_t word[6], crc = crc32c_begin(size);
-	uint16_t session_end;
+	uint64_t crc = crc32c_begin(size);
+	uint32_t session_end_feed;
+	uint16_t key_len_type;
 
-	memcpy(&word[3], source->session, 8);
-	memcpy(&session_end, source->session + 8, 2);
-	word[0] = seq;
-	word[1] = source->rx_time_ns;
-	word[2] = d->feed_seq;
-	word[4] = session_end | (uint64_t)source->feed << 16 | (uint64_t)d->payload_len << 32;
-	word[5] = d->key_len | (uint64_t)d->type << 8 | (uint64_t)source->clock << 16;
-	for (int i = 0; i < 6; i++) {
-		memcpy(to + 8 * i, &word[i], 8);
-		crc = crc32c_word(crc, word[i]);
+	memcpy(&session_end_feed, source->session + 8, sizeof(session_end_feed));
+	memcpy(&key_len_type, &d->key_len, sizeof(key_len_type));
+	crc = put_field(r, 0, seq, crc);
+	crc = put_field(r, 1, source->rx_time_ns, crc);
+	crc = put_field(r, 2, d->feed_seq, crc);
+	crc = put_field(r, 3, load_word(source->session), crc);
+	crc = put_field(r, 4, session_end_feed | (uint64_t)d->payload_len << 32, crc);
+	return put_field(r, 5, key_len_type | (uint64_t)source->clock << 16, crc);
+}
+
+static inline void put_record(struct journal_record *r, const struct event_desc *d, uint32_t size,
+                              uint64_t seq)
+{
+	uint32_t len = (uint32_t)d->key_len + d->payload_len;
+	uint64_t crc = put_fields(r, d, size, seq);
+
+	if (likely(d->key_offset + d->key_len == d->payload_offset))
+		crc = put_body((uint8_t *)(r + 1), event_key(d), len, crc);
+	else
+		crc = put_parts(r, d, size, crc);
+	r->length = size;
+	r->crc = ~(uint32_t)crc;
+}
+
+static inline bool is_too_long(const struct event_desc *d)
+{
+	return d->payload_len > EVENT_PAYLOAD_MAX || d->key_len > EVENT_KEY_MAX;
+}
+
+uint32_t memlog_append_burst(struct memlog *m, const struct event_desc *d, uint32_t n)
+{
+	const struct event_desc *begin = d, *end = d + n;
+	uint8_t *to = m->data + m->head_offset;
+	uint8_t *stop = to + append_room(m);
+	uint64_t seq = m->next_seq;
+
+	for (; d < end && likely(!is_too_long(d)); d++) {
+		uint32_t size = journal_record_size(d->key_len, d->payload_len);
+
+		if (unlikely(size > (size_t)(stop - to))) {
+			append_move(m, to);
+			bool made = append_make_room(m, size);
+			to = m->data + m->head_offset;
+			stop = to + append_room(m);
+			if (!made)
+				break;
+		}
+		prefetch_ahead(to, size);
+		put_record((struct journal_record *)to, d, size, seq++);
+		to += size;
 	}
-	return crc;
+	append_move(m, to);
+	m->next_seq = seq;
+	return (uint32_t)(d - begin);
 }
 
 uint64_t memlog_append(struct memlog *m, const struct event_desc *d)
 {
-	uint32_t size = journal_record_size(d->key_len, d->payload_len);
-	const uint8_t *key = event_key(d), *payload = event_payload(d);
-	struct journal_record *r;
-	uint64_t crc;
+	uint64_t seq = m->next_seq;
 
-	if (unlikely(d->payload_len > EVENT_PAYLOAD_MAX || d->key_len > EVENT_KEY_MAX))
-		return 0;
-	r = append_reserve(m, size);
-	if (unlikely(!r))
-		return 0;
-	prefetch_ahead(m, size);
-	crc = put_fields(r, d, size, m->next_seq);
-	if (likely(key + d->key_len == payload)) {
-		crc = copy_and_sum((uint64_t *)(r + 1), key, (uint32_t)d->key_len + d->payload_len,
-		                   crc);
-	} else {
-		clear_padding(r, size);
-		memcpy(r + 1, key, d->key_len);
-		memcpy((uint8_t *)(r + 1) + d->key_len, payload, d->payload_len);
-		crc = crc32c_words(crc, r + 1, size - HEADER_SIZE);
-	}
-	r->length = size;
-	r->crc = ~(uint32_t)crc;
-	return append_finish(m, size);
+	return memlog_append_burst(m, d, 1) == 1 ? seq : 0;
 }
 
 uint64_t memlog_append_entry(struct memlog *m, const struct journal_entry *e)
@@ -238,9 +313,9 @@ uint64_t memlog_append_entry(struct memlog *m, const struct journal_entry *e)
 
 	if (e->payload_len > EVENT_PAYLOAD_MAX || e->key_len > EVENT_KEY_MAX)
 		return 0;
-	r = append_reserve(m, size);
-	if (!r)
+	if (!append_make_room(m, size))
 		return 0;
+	r = (struct journal_record *)(m->data + m->head_offset);
 	memset(r, 0, sizeof(*r));
 	clear_padding(r, size);
 	r->length = size;
@@ -259,7 +334,8 @@ uint64_t memlog_append_entry(struct memlog *m, const struct journal_entry *e)
 	if (e->payload_len)
 		memcpy((uint8_t *)(r + 1) + e->key_len, e->payload, e->payload_len);
 	r->crc = crc32c(&r->length, size - offsetof(struct journal_record, length));
-	return append_finish(m, size);
+	append_move(m, (uint8_t *)r + size);
+	return m->next_seq++;
 }
 
 void memlog_publish(struct memlog *m, uint64_t now_ns)

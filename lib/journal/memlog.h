@@ -95,6 +95,9 @@ void memlog_detach(struct memlog *m);
 /* Worker. Append one record; returns its sequence number, or 0 when there is no room. What is
  * appended is invisible to everyone, recovery included, until memlog_publish. */
 uint64_t memlog_append(struct memlog *m, const struct event_desc *d);
+/* Worker. The same for n descriptors, in their order, up to the first for which there is no room. Returns how many
+ * were appended; the first has the sequence number that m->next_seq was. */
+uint32_t memlog_append_burst(struct memlog *m, const struct event_desc *d, uint32_t n);
 uint64_t memlog_append_entry(struct memlog *m, const struct journal_entry *e);
 /* Worker. Make what was appended visible; once a burst. now_ns: any steady clock, also the
  * writer's. */

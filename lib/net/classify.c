@@ -26,80 +26,6 @@ static inline uint16_t load_be16(const uint8_t *at)
 	return rte_be_to_cpu_16(value);
 }
 
-static inline uint64_t load_word(const uint8_t *at)
-{
-	uint64_t word;
-
-	memcpy(&word, at, sizeof(word));
-	return word;
-}
-
-uint64_t net_sum(uint64_t sum, const uint8_t *at, uint32_t len)
-{
-	const uint8_t *end = at + len;
-
-	for (; end - at >= 32; at += 32) {
-		sum = net_sum_add(sum, load_word(at));
-		sum = net_sum_add(sum, load_word(at + 8));
-		sum = net_sum_add(sum, load_word(at + 16));
-		sum = net_sum_add(sum, load_word(at + 24));
-	}
-	for (; end - at >= 8; at += 8)
-		sum = net_sum_add(sum, load_word(at));
-	if (at < end)
-		sum = net_sum_add(sum, load_word(end - 8) >> 8 * (8 - (end - at)));
-	return sum;
-}
-
-/* one's complement addition of 64-bit words; it folds to the Internet checksum (RFC 1071) whatever the size of the
- * words is */
-static inline uint64_t sum_add(uint64_t sum, uint64_t word)
-{
-	sum += word;
-	return sum + (sum < word);
-}
-
-/* the bytes, with zeros up to a whole word */
-static inline uint64_t sum_words(const uint8_t *at, uint32_t len)
-{
-	uint64_t sum = 0, other = 0, word8, next8;
-	uint32_t word4;
-	uint16_t word2;
-
-	/* two sums: one would wait for its own carry */
-	for (; len >= 16; at += 16, len -= 16) {
-		memcpy(&word8, at, 8);
-		memcpy(&next8, at + 8, 8);
-		sum = sum_add(sum, word8);
-		other = sum_add(other, next8);
-	}
-	if (len & 8) {
-		memcpy(&word8, at, 8);
-		sum = sum_add(sum, word8);
-		at += 8;
-	}
-	if (len & 4) {
-		memcpy(&word4, at, 4);
-		sum = sum_add(sum, word4);
-		at += 4;
-	}
-	if (len & 2) {
-		memcpy(&word2, at, 2);
-		sum = sum_add(sum, word2);
-		at += 2;
-	}
-	if (len & 1)
-		sum = sum_add(sum, rte_cpu_to_le_16(*at));
-	return sum_add(sum, other);
-}
-
-static inline bool sum_is_good(uint64_t sum)
-{
-	sum = (sum & UINT32_MAX) + (sum >> 32);
-	sum = (sum & UINT32_MAX) + (sum >> 32);
-	return __rte_raw_cksum_reduce((uint32_t)sum) == 0xffff;
-}
-
 /* rte_ipv4_udptcp_cksum_verify() would sum up to total_length; the datagram may end before that */
 static inline bool udp_sum_is_good(const uint8_t *udp, uint32_t udp_len, const uint8_t *addresses,
                                    uint32_t addresses_len)
@@ -107,8 +33,7 @@ static inline bool udp_sum_is_good(const uint8_t *udp, uint32_t udp_len, const u
 	uint32_t pseudo =
 	    (uint32_t)rte_cpu_to_be_16((uint16_t)udp_len) + rte_cpu_to_be_16(IPPROTO_UDP);
 
-	return sum_is_good(
-	    sum_add(sum_add(sum_words(addresses, addresses_len), pseudo), sum_words(udp, udp_len)));
+	return net_sum_is_good(net_sum(net_sum(pseudo, addresses, addresses_len), udp, udp_len));
 }
 
 static __rte_always_inline enum reason classify_udp(const struct cursor *c,
@@ -160,7 +85,7 @@ classify_ipv4(struct cursor *c, const struct net_classify_options *options, stru
 	if (unlikely(total_len > room))
 		return REASON_TRUNCATED;
 	if (options->ipv4 == NET_CHECKSUM_VERIFY &&
-	    !sum_is_good(sum_words(c->frame + c->at, header_len)))
+	    !net_sum_is_good(net_sum(0, c->frame + c->at, header_len)))
 		return REASON_BAD_CHECKSUM;
 	if (unlikely(ip->fragment_offset &
 	             rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK | RTE_IPV4_HDR_MF_FLAG)))

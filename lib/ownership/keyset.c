@@ -12,12 +12,12 @@
 #include "event/event.h"
 #include "event/hash.h"
 
-#define INLINE_KEY 27 /* bytes of a key that fit into its slot */
+#define INLINE_KEY 24 /* bytes of a key that fit into its slot */
 
 struct slot {
 	uint32_t hash;
-	uint8_t len;             /* 0: an empty slot */
-	uint8_t key[INLINE_KEY]; /* of a longer key: its index in long_keys, 4 bytes */
+	uint32_t len;            /* 0: an empty slot */
+	uint8_t key[INLINE_KEY]; /* and zeros; of a longer key: its index in long_keys, 4 bytes */
 };
 static_assert(sizeof(struct slot) == 32, "two slots a cache line");
 
@@ -45,9 +45,9 @@ static inline bool slot_holds(const struct ownership_keyset *set, const struct s
 	if (slot->hash != hash || slot->len != len)
 		return false;
 	if (likely(len <= INLINE_KEY))
-		return event_key_equal(slot->key, key, len);
+		return event_key_is(slot->key, key, len);
 	memcpy(&index, slot->key, sizeof(index));
-	return event_key_equal(set->long_keys[index], key, len);
+	return event_key_is(set->long_keys[index], key, len);
 }
 
 /* the slot of the key, or the empty one where it would stand: at most half of them are taken */
@@ -69,7 +69,7 @@ static void add(struct ownership_keyset *set, const struct ownership_key *key)
 	if (slot->len != 0)
 		return;
 	slot->hash = hash;
-	slot->len = (uint8_t)key->len;
+	slot->len = key->len;
 	if (key->len <= INLINE_KEY) {
 		memcpy(slot->key, key->data, key->len);
 	} else {

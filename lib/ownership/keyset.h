@@ -29,14 +29,14 @@ struct ownership_key {
 struct ownership_keyset;
 
 /* Build the set of `count` (0..OWNERSHIP_KEYS_MAX) keys, whose bytes it copies; keys named twice
- * count once. Control threads: it allocates 64 to 128 bytes a key, and 64 more for keys above 27
+ * count once. Control threads: it allocates 64 to 128 bytes a key, and 64 more for keys above 24
  * bytes. Returns NULL with errno: EINVAL (length of a key, or count, out of range), ENOMEM. */
 struct ownership_keyset *ownership_keyset_create(const struct ownership_key *keys, size_t count);
 /* When no lcore can read it any more; NULL is fine. */
 void ownership_keyset_free(struct ownership_keyset *set);
 
 /* Whether the key is in the set; any thread, lock-free. hash: event_key_hash(key, len). Always true
- * for NULL. A cache line or two for keys up to 27 bytes and for misses, one more for longer keys.
+ * for NULL. A cache line or two for keys up to 24 bytes and for misses, one more for longer keys.
  */
 bool ownership_keyset_contains(const struct ownership_keyset *set, const void *key, uint32_t len,
                                uint32_t hash);

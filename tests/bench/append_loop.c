@@ -5,7 +5,7 @@
  *
  *	append_loop MODE PAYLOAD SECONDS CPU [FILE]
  *
- * memlog  memlog_append and memlog_publish in bursts of 64; what is full is released unread
+ * memlog  memlog_append_burst and memlog_publish in bursts of 64; what is full is released unread
  * memcpy  memcpy of the same finished records into memory of the same kind
  * file    memcpy of them into a mapped FILE
  */
@@ -28,13 +28,14 @@
 struct packet {
 	struct event_source source;
 	uint8_t key[KEY_LEN]; /* the payload follows */
-	uint8_t payload[EVENT_PAYLOAD_MAX];
+	uint8_t payload[];
 };
 
 struct loop {
 	uint32_t payload_len;
 	double seconds;
-	struct packet *packets;
+	uint8_t *packets; /* one behind the other, as near as they can be */
+	size_t packet_size;
 	struct memlog memlog;
 };
 
@@ -90,9 +91,14 @@ static void *file_region(const char *path)
 	return at;
 }
 
+static struct packet *packet(const struct loop *l, uint64_t event)
+{
+	return (struct packet *)(l->packets + event % KEYS * l->packet_size);
+}
+
 static struct event_desc describe(const struct loop *l, uint64_t event)
 {
-	struct packet *p = &l->packets[event % KEYS];
+	struct packet *p = packet(l, event);
 
 	return (struct event_desc){.source = &p->source,
 	                           .key_offset = offsetof(struct packet, key),
@@ -104,17 +110,18 @@ static struct event_desc describe(const struct loop *l, uint64_t event)
 
 static void make_packets(struct loop *l)
 {
-	l->packets = calloc(KEYS, sizeof(*l->packets));
+	l->packet_size = (sizeof(struct packet) + l->payload_len + 63) / 64 * 64;
+	l->packets = calloc(KEYS, l->packet_size);
 	if (l->packets == NULL)
 		die("calloc");
 	for (uint32_t i = 0; i < KEYS; i++) {
 		char name[16];
 
 		snprintf(name, sizeof(name), "K%04u", i);
-		memcpy(l->packets[i].key, name, KEY_LEN);
-		l->packets[i].source.rx_time_ns = i;
+		memcpy(packet(l, i)->key, name, KEY_LEN);
+		packet(l, i)->source.rx_time_ns = i;
 		for (uint32_t j = 0; j < l->payload_len; j++)
-			l->packets[i].payload[j] = (uint8_t)('a' + (i + j) % 26);
+			packet(l, i)->payload[j] = (uint8_t)('a' + (i + j) % 26);
 	}
 }
 
@@ -138,22 +145,28 @@ static void release(struct memlog *m)
 	memlog_release(m);
 }
 
+static void append_burst(struct loop *l, uint64_t event)
+{
+	struct event_desc d[BURST];
+	uint32_t done = 0;
+
+	for (uint32_t i = 0; i < BURST; i++)
+		d[i] = describe(l, event + i);
+	while ((done += memlog_append_burst(&l->memlog, d + done, BURST - done)) < BURST) {
+		memlog_publish(&l->memlog, 0);
+		release(&l->memlog);
+	}
+	memlog_publish(&l->memlog, 0);
+}
+
 /* returns events/s */
 static double append_all(struct loop *l)
 {
 	uint64_t begin = now_ns(), events = 0, now = begin;
 
 	while ((double)(now - begin) < l->seconds * 1e9) {
-		for (uint32_t i = 0; i < 16 * BURST; i++) {
-			struct event_desc d = describe(l, events++);
-
-			while (memlog_append(&l->memlog, &d) == 0) {
-				memlog_publish(&l->memlog, 0);
-				release(&l->memlog);
-			}
-			if (i % BURST == BURST - 1)
-				memlog_publish(&l->memlog, 0);
-		}
+		for (uint32_t i = 0; i < 16; i++, events += BURST)
+			append_burst(l, events);
 		now = now_ns();
 	}
 	return (double)events * 1e9 / (double)(now - begin);

@@ -152,6 +152,34 @@ START_TEST(a_full_memlog_drops_and_counts)
 }
 END_TEST
 
+/* in one burst: what does not fit is dropped, what is shorter and comes behind it is not */
+START_TEST(a_shorter_event_may_still_fit)
+{
+	static uint8_t payload[EVENT_PAYLOAD_MAX];
+	struct ingress_ticket t[3];
+	uint64_t journaled;
+
+	do {
+		t[0] = submit("K", payload, sizeof(payload));
+		worker_poll(worker);
+		ingress_done(ingress, &t[0]);
+	} while (counter_read(&worker->reason[REASON_JOURNAL_FULL]) == 0);
+	journaled = counter_read(&worker->journaled);
+	t[0] = submit("K", "a", 1);
+	t[1] = submit("K", payload, sizeof(payload));
+	t[2] = submit("K", "b", 1);
+	ck_assert_uint_eq(worker_poll(worker), 3);
+	ck_assert_int_eq(ingress_poll(ingress, &t[0]), INGRESS_APPENDED);
+	ck_assert_int_eq(ingress_poll(ingress, &t[1]), INGRESS_DROPPED);
+	ck_assert_int_eq(ingress_poll(ingress, &t[2]), INGRESS_APPENDED);
+	ck_assert_uint_eq(t[0].seq, journaled + 1);
+	ck_assert_uint_eq(t[2].seq, journaled + 2);
+	ck_assert_uint_eq(counter_read(&worker->journaled), journaled + 2);
+	ck_assert_uint_eq(counter_read(&worker->last_seq), journaled + 2);
+	ck_assert_uint_eq(counter_read(&worker->reason[REASON_JOURNAL_FULL]), 2);
+}
+END_TEST
+
 START_TEST(keys_are_counted_each)
 {
 	char key[EVENT_KEY_MAX];
@@ -298,6 +326,7 @@ static Suite *dataplane_suite(void)
 	tcase_add_test(t, a_post_becomes_a_record);
 	tcase_add_test(t, slots_run_out_and_come_back);
 	tcase_add_test(t, a_full_memlog_drops_and_counts);
+	tcase_add_test(t, a_shorter_event_may_still_fit);
 	tcase_add_test(t, keys_are_counted_each);
 	tcase_add_test(t, same_hash_is_not_same_key);
 	tcase_add_test(t, keys_made_to_collide_stay_cheap);

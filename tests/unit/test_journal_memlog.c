@@ -300,6 +300,62 @@ START_TEST(fits_to_the_last_byte)
 }
 END_TEST
 
+/* a burst of descriptors, each with a payload of its own length */
+#define BURST 48
+static struct {
+	struct event_source source;
+	uint8_t key_and_payload[3 + 1024];
+} events[BURST];
+
+static void describe(struct event_desc d[BURST], uint32_t round)
+{
+	for (uint32_t i = 0; i < BURST; i++) {
+		memset(events[i].key_and_payload, (int)(i + round),
+		       sizeof(events[i].key_and_payload));
+		events[i].source.rx_time_ns = round * BURST + i;
+		d[i] = (struct event_desc){
+		    .source = &events[i].source,
+		    .key_offset = sizeof(struct event_source),
+		    .key_len = 3,
+		    .payload_offset = sizeof(struct event_source) + 3,
+		    .payload_len = (uint16_t)((i * 37 + round * 11) % 1024),
+		};
+	}
+}
+
+/* whatever stops a burst, the rest of it goes in behind a release, dense and whole, at every offset of the ring */
+START_TEST(a_burst_goes_on_where_it_stopped)
+{
+	struct event_desc d[BURST];
+	uint64_t next = 1;
+	uint32_t stopped = 0;
+
+	for (uint32_t round = 0; stopped < 300; round++) {
+		uint32_t done = 0;
+
+		describe(d, round);
+		for (;;) {
+			uint64_t first = m.next_seq;
+			uint32_t n = memlog_append_burst(&m, d + done, BURST - done);
+
+			done += n;
+			ck_assert_uint_eq(m.next_seq, first + n);
+			ck_assert_uint_eq(m.head % m.capacity, m.head_offset);
+			if (done == BURST)
+				break;
+			stopped++;
+			ck_assert_uint_eq(memlog_append_burst(&m, d + done, BURST - done), 0);
+			ck_assert_uint_eq(m.head % m.capacity, m.head_offset);
+			memlog_publish(&m, round);
+			read_all(&next, 1 << 20);
+		}
+	}
+	memlog_publish(&m, 1);
+	read_all(&next, 1 << 20);
+	ck_assert_uint_eq(next, m.next_seq);
+}
+END_TEST
+
 START_TEST(marks_are_bounded)
 {
 	for (int i = 0; i < 10; i++) {
@@ -334,6 +390,7 @@ static Suite *suite(void)
 	tcase_add_test(t, rewind_reads_again);
 	tcase_add_test(t, wraps_at_every_remainder);
 	tcase_add_test(t, fits_to_the_last_byte);
+	tcase_add_test(t, a_burst_goes_on_where_it_stopped);
 	tcase_add_test(t, marks_are_bounded);
 	suite_add_tcase(s, t);
 	return s;

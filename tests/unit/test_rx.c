@@ -23,7 +23,7 @@
 static struct rte_mempool *pool;
 static struct rx_task *task;
 static struct port port;
-static struct rx_feed feed;
+static struct rx_feed feeds[2];
 static struct clock_line line;
 static struct rte_mbuf *waiting[RX_BURST_MAX];
 static uint16_t waiting_count;
@@ -42,13 +42,15 @@ static uint16_t fake_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 static void make_port(void)
 {
 	static void *queue[1], *callbacks[1];
-	static const struct net_group group = {
-	    .family = AF_INET, .address = {239, 1, 1, 1}, .udp_port = 9000};
+	static const struct net_group group[] = {
+	    {.family = AF_INET, .address = {239, 1, 1, 1}, .udp_port = 9000, .feed = 0},
+	    {.family = AF_INET, .address = {239, 1, 1, 1}, .udp_port = 9001, .feed = 1}};
 
 	rte_eth_fp_ops[0].rx_pkt_burst = fake_burst;
 	rte_eth_fp_ops[0].rxq.data = queue;
 	rte_eth_fp_ops[0].rxq.clbk = callbacks;
-	port = (struct port){.id = 0, .queues = 1, .groups = net_groups_create(&group, 1)};
+	port =
+	    (struct port){.id = 0, .queues = 1, .groups = net_groups_create(group, RTE_DIM(group))};
 }
 
 /* every key is ours */
@@ -61,22 +63,28 @@ const struct ownership_keyset *ownership_keys(const struct ownership *o)
 static void set_up(void)
 {
 	make_port();
-	ck_assert_int_eq(feed_codec_init(&feed.codec, FEED_CODEC_KEYED, NULL, 0), 0);
+	for (uint16_t i = 0; i < RTE_DIM(feeds); i++) {
+		ck_assert_int_eq(feed_codec_init(&feeds[i].codec, FEED_CODEC_KEYED, NULL, 0), 0);
+		feeds[i].journal_id = (uint16_t)(10 + i);
+	}
 	clock_line_init(&line, rte_get_tsc_hz(), rte_rdtsc(), clock_realtime_ns());
 	task = rte_zmalloc("rx", sizeof(*task), 64);
 	task->burst = 32;
 	task->queue_count = 1;
 	task->queue[0] = (struct rx_queue){.port = &port};
-	task->feeds = &feed;
+	task->feeds = feeds;
 	task->tsc_line = &line;
 	task->worker_count = 1;
 	task->stage = rte_zmalloc("stage", sizeof(*task->stage), 64);
-	task->feed_counters = rte_zmalloc("feeds", sizeof(*task->feed_counters), 64);
+	task->feed_counters =
+	    rte_zmalloc("feeds", RTE_DIM(feeds) * sizeof(*task->feed_counters), 64);
 	task->publish = rte_zmalloc("publish", sizeof(*task->publish), 64);
-	task->stage->ring =
+	task->desc = rte_zmalloc("desc", RX_BURST_MAX * sizeof(*task->desc), 64);
+	struct rte_ring *ring =
 	    rte_ring_create_elem("ring", sizeof(struct event_desc), RING_SIZE, SOCKET_ID_ANY,
 	                         RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
-	ck_assert_ptr_nonnull(task->stage->ring);
+	ck_assert_ptr_nonnull(ring);
+	rx_wire(task, 0, ring);
 }
 
 /* every buffer is in the pool again */
@@ -89,6 +97,7 @@ static void tear_down(void)
 	ck_assert_uint_eq(rte_mempool_in_use_count(pool), 0);
 	rte_ring_free(task->stage->ring);
 	rte_free(task->stage);
+	rte_free(task->desc);
 	rte_free(task->feed_counters);
 	rte_free(task->publish);
 	rte_free(task);
@@ -178,6 +187,60 @@ START_TEST(a_stripped_tag_counts)
 }
 END_TEST
 
+/* a priority tag is no VLAN, and says nothing of the tag that comes next */
+START_TEST(a_tag_behind_a_priority_tag_counts)
+{
+	static const uint16_t tags[] = {0, 9, 0};
+	static const struct net_group group = {
+	    .family = AF_INET, .address = {239, 1, 1, 1}, .udp_port = 9000, .vlan = 9};
+
+	net_groups_free(port.groups);
+	port.groups = net_groups_create(&group, 1);
+	for (size_t i = 0; i < RTE_DIM(tags); i++) {
+		struct rte_mbuf *m = frame(RTE_MBUF_F_RX_L4_CKSUM_GOOD | RTE_MBUF_F_RX_VLAN |
+		                           RTE_MBUF_F_RX_VLAN_STRIPPED);
+
+		m->vlan_tci = (uint16_t)(5 << 13 | tags[i]);
+		waiting[waiting_count++] = m;
+	}
+	ck_assert_uint_eq(rx_poll(task), 3);
+	ck_assert_uint_eq(counter_read(&task->queue[0].decoded), 1);
+	ck_assert_uint_eq(filtered(REASON_UNKNOWN_GROUP), 2);
+}
+END_TEST
+
+/* feeds take turns, and a bad frame stands between them: each event is its own feed's, each count right */
+START_TEST(feeds_in_one_burst_keep_apart)
+{
+	static const uint16_t ports[] = {9000, 9001, 9001, 9000, 9002, 9001};
+	static const uint16_t ids[] = {10, 11, 11, 10, 11};
+	struct event_desc d;
+
+	for (size_t i = 0; i < RTE_DIM(ports); i++) {
+		struct rte_mbuf *m = frame(RTE_MBUF_F_RX_L4_CKSUM_GOOD);
+		struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(m, struct rte_udp_hdr *,
+		                                                  sizeof(struct rte_ether_hdr) +
+		                                                      sizeof(struct rte_ipv4_hdr));
+
+		udp->dst_port = rte_cpu_to_be_16(ports[i]);
+		waiting[waiting_count++] = m;
+	}
+	ck_assert_uint_eq(rx_poll(task), RTE_DIM(ports));
+	ck_assert_uint_eq(filtered(REASON_UNKNOWN_GROUP), 1);
+	for (size_t i = 0; i < RTE_DIM(ids); i++) {
+		ck_assert_int_eq(rte_ring_sc_dequeue_elem(task->stage->ring, &d, sizeof(d)), 0);
+		ck_assert_uint_eq(d.source->feed, ids[i]);
+		ck_assert_mem_eq(event_key(&d), "BTC", 3);
+		rte_pktmbuf_free(RTE_PTR_SUB(d.source, sizeof(struct rte_mbuf)));
+	}
+	ck_assert_uint_eq(counter_read(&task->feed_counters[0].messages), 2);
+	ck_assert_uint_eq(counter_read(&task->feed_counters[1].messages), 3);
+	ck_assert_uint_eq(counter_read(&task->feed_counters[1].datagrams), 3);
+	ck_assert_uint_eq(counter_read(&task->feed_counters[1].bytes), 15);
+	ck_assert_uint_eq(counter_read(&task->messages), 5);
+}
+END_TEST
+
 START_TEST(a_frame_in_pieces_is_truncated)
 {
 	struct rte_mbuf *m = frame(RTE_MBUF_F_RX_L4_CKSUM_GOOD);
@@ -216,6 +279,8 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, flags_of_the_device_are_believed);
 	tcase_add_test(t, a_stripped_tag_counts);
+	tcase_add_test(t, a_tag_behind_a_priority_tag_counts);
+	tcase_add_test(t, feeds_in_one_burst_keep_apart);
 	tcase_add_test(t, a_frame_in_pieces_is_truncated);
 	tcase_add_test(t, a_full_ring_loses_no_buffer);
 	suite_add_tcase(s, t);

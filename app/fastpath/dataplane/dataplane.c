@@ -27,8 +27,9 @@ size_t dataplane_memory(const struct config *c)
 	bytes += (size_t)c->worker_lcore_count * (c->rx_lcore_count + 1) * ring;
 	bytes += (size_t)c->worker_lcore_count *
 	         (sizeof(struct worker) + sizeof(struct histogram) + c->key_slots * key_slot);
-	bytes += (size_t)c->rx_lcore_count * (sizeof(struct rx_task) + sizeof(struct histogram) +
-	                                      c->worker_lcore_count * sizeof(struct rx_stage));
+	bytes += (size_t)c->rx_lcore_count *
+	         (sizeof(struct rx_task) + sizeof(struct histogram) +
+	          c->worker_lcore_count * RX_BURST_MAX * sizeof(struct event_desc));
 	return bytes;
 }
 
@@ -58,6 +59,8 @@ static int add_ring(struct dataplane *d, struct worker *w, uint32_t producer, ui
 	    (int)rte_lcore_to_socket_id(lcore), RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
 	if (w->ring[producer].ring == NULL)
 		return no_memory(err, "rte_ring_create_elem");
+	w->ring[producer].near = producer < d->rx_count &&
+	                         d->config->rx_lcore[producer] == d->config->worker_lcore[w->shard];
 	w->ring_count = producer + 1;
 	return 0;
 }
@@ -103,10 +106,11 @@ static int make_rx_task(struct dataplane *d, uint32_t i, const struct ownership 
 	t->tsc_line = &d->tsc_line;
 	t->worker_count = c->worker_lcore_count;
 	t->stage = zmalloc("stage", c->worker_lcore_count * sizeof(*t->stage), lcore);
+	t->desc = zmalloc("desc", c->worker_lcore_count * RX_BURST_MAX * sizeof(*t->desc), lcore);
 	t->feed_counters =
 	    zmalloc("feeds", RTE_MAX(c->feed_count, 1u) * sizeof(*t->feed_counters), lcore);
 	t->publish = zmalloc("publish", sizeof(*t->publish), lcore);
-	if (t->stage == NULL || t->feed_counters == NULL || t->publish == NULL)
+	if (t->stage == NULL || t->desc == NULL || t->feed_counters == NULL || t->publish == NULL)
 		return no_memory(err, "rx task");
 	return 0;
 }
@@ -231,7 +235,7 @@ static void wire(struct dataplane *d)
 {
 	for (uint32_t r = 0; r < d->rx_count; r++)
 		for (uint32_t w = 0; w < d->worker_count; w++)
-			d->rx[r]->stage[w].ring = d->worker[w]->ring[r].ring;
+			rx_wire(d->rx[r], w, d->worker[w]->ring[r].ring);
 }
 
 int dataplane_create(struct dataplane *d, const struct config *c, const struct config_lcore *lcores,
@@ -324,6 +328,7 @@ static void free_rx_task(struct rx_task *t)
 	if (t == NULL)
 		return;
 	rte_free(t->stage);
+	rte_free(t->desc);
 	rte_free(t->feed_counters);
 	rte_free(t->publish);
 	rte_free(t);

@@ -4,10 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include <rte_branch_prediction.h>
 #include <rte_malloc.h>
-
-#include "event/event.h"
 
 _Static_assert(KEYTABLE_INLINE + 24 == EVENT_KEY_MAX, "every key fits");
 
@@ -35,15 +32,10 @@ void keytable_free(struct keytable *t)
 	t->tails = NULL;
 }
 
-static uint64_t tag_of(uint32_t len, uint32_t hash)
-{
-	return UINT64_C(1) << 63 | (uint64_t)len << 32 | hash;
-}
-
 static inline bool same_key(const struct keytable *t, uint32_t i, const uint8_t *key, uint32_t len)
 {
 	if (len <= KEYTABLE_INLINE)
-		return event_key_equal(t->slots[i].key, key, len);
+		return event_key_is(t->slots[i].key, key, len);
 	return memcmp(t->slots[i].key, key, KEYTABLE_INLINE) == 0 &&
 	       memcmp(t->tails[i], key + KEYTABLE_INLINE, len - KEYTABLE_INLINE) == 0;
 }
@@ -93,22 +85,21 @@ static bool note_new(struct keytable *t, uint32_t i, const uint8_t *key, uint32_
 	return true;
 }
 
-void keytable_note(struct keytable *t, const uint8_t *key, uint32_t len, uint32_t hash,
-                   uint64_t seq)
+void keytable_note_other(struct keytable *t, const uint8_t *key, uint32_t len, uint32_t hash,
+                         uint64_t seq)
 {
-	uint64_t tag = tag_of(len, hash);
+	uint64_t tag = keytable_tag(len, hash);
 	uint32_t i = locate(t, key, len, tag);
 
 	if (unlikely(i == NONE || is_free(t, i)) && !note_new(t, i, key, len, tag))
 		return;
-	counter_add(&t->slots[i].count, 1);
-	counter_set(&t->slots[i].last_seq, seq);
+	keytable_count(&t->slots[i], seq);
 }
 
 bool keytable_find(const struct keytable *t, const uint8_t *key, uint32_t len, uint32_t hash,
                    uint64_t *count, uint64_t *last_seq)
 {
-	uint32_t i = locate(t, key, len, tag_of(len, hash));
+	uint32_t i = locate(t, key, len, keytable_tag(len, hash));
 
 	if (i == NONE || is_free(t, i))
 		return false;

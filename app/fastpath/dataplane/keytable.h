@@ -10,7 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <rte_branch_prediction.h>
+
 #include "dataplane/counter.h"
+#include "event/event.h"
 
 #define KEYTABLE_INLINE 40 /* bytes of key that stand in the slot; the rest stands in `tails` */
 
@@ -20,7 +23,7 @@ struct keytable_slot {
 	counter tag; /* 0: free; else bit 63, key length, hash. Stored last */
 	counter count;
 	counter last_seq;
-	uint8_t key[KEYTABLE_INLINE];
+	uint8_t key[KEYTABLE_INLINE]; /* and zeros */
 };
 _Static_assert(sizeof(struct keytable_slot) == 64, "one cache line");
 
@@ -42,9 +45,33 @@ static inline void keytable_prefetch(const struct keytable *t, uint32_t hash)
 	__builtin_prefetch(&t->slots[hash & t->mask], 1);
 }
 
+static inline uint64_t keytable_tag(uint32_t len, uint32_t hash)
+{
+	return UINT64_C(1) << 63 | (uint64_t)len << 32 | hash;
+}
+
+static inline void keytable_count(struct keytable_slot *slot, uint64_t seq)
+{
+	counter_add(&slot->count, 1);
+	counter_set(&slot->last_seq, seq);
+}
+
+/* Worker: count one event of a key that is new, long, or not in the first slot where it may stand. */
+void keytable_note_other(struct keytable *t, const uint8_t *key, uint32_t len, uint32_t hash,
+                         uint64_t seq);
+
 /* Worker: count one event. */
-void keytable_note(struct keytable *t, const uint8_t *key, uint32_t len, uint32_t hash,
-                   uint64_t seq);
+static inline void keytable_note(struct keytable *t, const uint8_t *key, uint32_t len,
+                                 uint32_t hash, uint64_t seq)
+{
+	struct keytable_slot *slot = &t->slots[hash & t->mask];
+
+	if (likely(counter_read(&slot->tag) == keytable_tag(len, hash) && len <= KEYTABLE_INLINE &&
+	           event_key_is(slot->key, key, len)))
+		keytable_count(slot, seq);
+	else
+		keytable_note_other(t, key, len, hash, seq);
+}
 /* Any thread. false: never seen. */
 bool keytable_find(const struct keytable *t, const uint8_t *key, uint32_t len, uint32_t hash,
                    uint64_t *count, uint64_t *last_seq);

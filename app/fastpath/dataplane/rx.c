@@ -18,15 +18,39 @@
 
 #define PREFETCH_AHEAD 4
 
-/* what one burst shares */
+#define OFFLOAD_FLAGS \
+	(RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK | RTE_MBUF_F_RX_VLAN_STRIPPED)
+
+/* no frame's: each tag is looked at, and none is plain */
+#define FLAGS_OF_A_TAG UINT64_MAX
+
+_Static_assert(offsetof(struct event_source, result) == 32, "what a burst shares is copied whole");
+
+/* what the frames of one burst share, and what is counted once a burst */
 struct burst {
 	struct rx_task *task;
 	struct rx_queue *queue;
 	const struct ownership_keyset *keys;
-	uint64_t tsc;
-	uint64_t time_ns;
-	/* counted once a burst */
-	uint64_t bytes, decoded, messages;
+	struct event_source source; /* its head: all up to `result` */
+	/* flags come in runs, as do feeds: those of the frame before */
+	uint64_t flags;
+	struct net_classify_options options;
+	uint64_t timestamp_flag; /* 0: the device sets none */
+	uint32_t feed;           /* index */
+	struct {
+		uint64_t datagrams, messages, bytes;
+	} run; /* what the feed brought since it became the last */
+	uint64_t messages;
+	struct rte_mbuf *unused[RX_BURST_MAX]; /* nothing of them is on its way to a worker */
+	uint32_t unused_count;
+};
+
+/* where a datagram stands, and whose it is */
+struct datagram {
+	struct rte_mbuf *mbuf;
+	const uint8_t *payload;
+	uint32_t len;
+	uint32_t feed; /* index */
 };
 
 static struct event_source *source_of(struct rte_mbuf *m)
@@ -48,12 +72,6 @@ static struct net_classify_options classify_options(const struct port *port,
 {
 	uint64_t flags = m->ol_flags;
 
-	/* most devices say nothing */
-	if (likely((flags & (RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK |
-	                     RTE_MBUF_F_RX_VLAN_STRIPPED)) == 0))
-		return (struct net_classify_options){
-		    .ipv4 = port->trust_checksums ? NET_CHECKSUM_TRUST : NET_CHECKSUM_VERIFY,
-		    .udp = port->trust_checksums ? NET_CHECKSUM_TRUST : NET_CHECKSUM_VERIFY};
 	return (struct net_classify_options){
 	    .ipv4 = checksum_state(flags & RTE_MBUF_F_RX_IP_CKSUM_MASK, RTE_MBUF_F_RX_IP_CKSUM_GOOD,
 	                           RTE_MBUF_F_RX_IP_CKSUM_NONE, port->trust_checksums),
@@ -63,36 +81,68 @@ static struct net_classify_options classify_options(const struct port *port,
 	};
 }
 
-static void fill_source(const struct burst *b, struct rte_mbuf *m, uint16_t feed)
+static void note_flags(struct burst *b, const struct rte_mbuf *m)
 {
-	const struct port *port = b->queue->port;
+	uint64_t flags = m->ol_flags & OFFLOAD_FLAGS;
+
+	if (likely(flags == b->flags))
+		return;
+	b->options = classify_options(b->queue->port, m);
+	b->flags = flags & RTE_MBUF_F_RX_VLAN_STRIPPED ? FLAGS_OF_A_TAG : flags;
+}
+
+static void end_run(struct burst *b)
+{
+	struct rx_feed_counters *c;
+
+	if (b->run.datagrams == 0)
+		return;
+	c = &b->task->feed_counters[b->feed];
+	counter_add(&c->datagrams, b->run.datagrams);
+	counter_add(&c->messages, b->run.messages);
+	counter_add(&c->bytes, b->run.bytes);
+	counter_set(&c->last_rx_ns, b->source.rx_time_ns);
+	b->messages += b->run.messages;
+	memset(&b->run, 0, sizeof(b->run));
+}
+
+static __rte_noinline void change_feed(struct burst *b, uint32_t feed)
+{
+	end_run(b);
+	b->feed = feed;
+	b->source.feed = b->task->feeds[feed].journal_id;
+}
+
+static __rte_noinline void take_timestamp(const struct port *port, const struct rte_mbuf *m,
+                                          struct event_source *s)
+{
+	uint64_t ticks =
+	    *RTE_MBUF_DYNFIELD(m, port->timestamp_offset, const rte_mbuf_timestamp_t *);
+
+	s->rx_time_ns = clock_line_ns(&port->nic_line, ticks);
+	s->clock = EVENT_CLOCK_NIC;
+}
+
+static inline struct event_source *fill_source(const struct burst *b, struct rte_mbuf *m)
+{
 	struct event_source *s = source_of(m);
 
-	s->rx_tsc = b->tsc;
-	s->feed = feed;
-	s->origin = EVENT_ORIGIN_MBUF;
-	memset(s->session, 0, sizeof(s->session));
-	if (port->timestamps && (m->ol_flags & port->timestamp_flag)) {
-		uint64_t ticks =
-		    *RTE_MBUF_DYNFIELD(m, port->timestamp_offset, rte_mbuf_timestamp_t *);
-		s->rx_time_ns = clock_line_ns(&port->nic_line, ticks);
-		s->clock = EVENT_CLOCK_NIC;
-	} else {
-		s->rx_time_ns = b->time_ns;
-		s->clock = EVENT_CLOCK_TSC;
-	}
+	memcpy(s, &b->source, offsetof(struct event_source, result));
+	if (unlikely(m->ol_flags & b->timestamp_flag))
+		take_timestamp(b->queue->port, m, s);
+	return s;
 }
 
 /* REASON_NONE: staged for its worker */
-static enum reason take_message(const struct burst *b, const struct rx_feed *feed,
-                                struct event_source *source, const struct feed_frame *frame)
+static inline enum reason take_message(const struct burst *b, const struct rx_feed *feed,
+                                       struct event_source *source, const struct feed_frame *frame)
 {
 	struct rx_task *t = b->task;
 	struct feed_message message;
 	enum reason reason =
 	    feed_decode(&feed->codec, frame->data, frame->len, source->key_copy, &message);
 
-	if (reason != REASON_NONE)
+	if (unlikely(reason != REASON_NONE))
 		return reason;
 	uint32_t hash = event_key_hash(message.key, message.key_len);
 	if (b->keys != NULL &&
@@ -101,7 +151,7 @@ static enum reason take_message(const struct burst *b, const struct rx_feed *fee
 
 	struct rx_stage *stage = &t->stage[event_key_worker(hash, t->worker_count)];
 	const uint8_t *base = (const uint8_t *)source;
-	stage->desc[stage->count++] = (struct event_desc){
+	*stage->end++ = (struct event_desc){
 	    .source = source,
 	    .feed_seq = frame->feed_seq,
 	    .key_hash = hash,
@@ -114,130 +164,195 @@ static enum reason take_message(const struct burst *b, const struct rx_feed *fee
 	return REASON_NONE;
 }
 
-/* every message staged holds a reference to the buffer; returns how many there are */
-static uint32_t take_datagram(struct burst *b, uint32_t feed_index, struct rte_mbuf *m,
-                              const uint8_t *payload, uint32_t len)
+/* every message staged holds a reference to the buffer */
+static inline void take_datagram(struct burst *b, const struct datagram *d)
 {
-	struct rx_task *t = b->task;
-	const struct rx_feed *feed = &t->feeds[feed_index];
-	struct rx_feed_counters *counters = &t->feed_counters[feed_index];
+	const struct rx_feed *feed = &b->task->feeds[d->feed];
+	struct event_source *source;
 	struct feed_datagram datagram;
 	struct feed_frame frame;
 	uint32_t staged = 0, messages = 0;
 
-	fill_source(b, m, feed->journal_id);
-	feed_framing_begin(&datagram, feed->framing, payload, len);
+	if (unlikely(d->feed != b->feed))
+		change_feed(b, d->feed);
+	source = fill_source(b, d->mbuf);
+	feed_framing_begin(&datagram, feed->framing, d->payload, d->len);
 	while (feed_framing_next(&datagram, &frame)) {
-		enum reason reason = take_message(b, feed, source_of(m), &frame);
+		enum reason reason = take_message(b, feed, source, &frame);
 
 		messages++;
-		if (reason == REASON_NONE)
+		if (likely(reason == REASON_NONE))
 			staged++;
 		else
-			counter_add(&t->reason[reason], 1);
+			counter_add(&b->task->reason[reason], 1);
 	}
-	b->messages += messages;
-	counter_add(&counters->datagrams, 1);
-	counter_add(&counters->messages, messages);
-	counter_add(&counters->bytes, len);
-	counter_set(&counters->last_rx_ns, source_of(m)->rx_time_ns);
-	return staged;
+	b->run.datagrams++;
+	b->run.messages += messages;
+	b->run.bytes += d->len;
+	if (unlikely(staged == 0))
+		b->unused[b->unused_count++] = d->mbuf;
+	else if (staged > 1)
+		rte_mbuf_refcnt_update(d->mbuf, (int16_t)(staged - 1));
+	poison_off(d->mbuf);
 }
 
-/* true: the buffer is on its way to a worker */
-static bool take_frame(struct burst *b, struct rte_mbuf *m)
+/* any frame; what it finds is looked for first in the next one */
+static enum reason locate_any(struct burst *b, const struct rte_mbuf *m, const uint8_t *frame,
+                              struct datagram *out)
 {
 	struct rx_queue *q = b->queue;
-	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-	struct net_classify_options options = classify_options(q->port, m);
 	struct net_packet packet;
 	enum reason reason;
-	uint32_t staged = 0;
 	int feed;
 
-	b->bytes += m->pkt_len;
-	poison_around(m);
 	/* a frame that needs more than one buffer is larger than the port's mtu */
-	reason = m->nb_segs == 1 ? net_classify(frame, m->data_len, &options, &packet)
-	                         : REASON_TRUNCATED;
-	if (reason == REASON_NONE) {
-		feed = net_groups_find_last(q->port->groups, &q->last, frame, &packet);
-		if (feed < 0)
-			reason = REASON_UNKNOWN_GROUP;
-		else
-			staged = take_datagram(b, (uint32_t)feed, m, frame + packet.payload_offset,
-			                       packet.payload_len);
-	}
-	poison_off(m);
-	if (likely(reason == REASON_NONE))
-		b->decoded++;
-	else
-		counter_add(&q->reason[reason], 1);
-	if (staged > 1)
-		rte_mbuf_refcnt_update(m, (int16_t)(staged - 1));
-	return staged > 0;
+	if (m->nb_segs != 1)
+		return REASON_TRUNCATED;
+	reason = net_classify(frame, m->data_len, &b->options, &packet);
+	if (reason != REASON_NONE)
+		return reason;
+	feed = net_groups_find(q->port->groups, frame, &packet);
+	if (feed < 0)
+		return REASON_UNKNOWN_GROUP;
+	if (packet.family == AF_INET && packet.vlan == 0 &&
+	    packet.payload_offset == NET_PLAIN_PAYLOAD)
+		q->last = (struct net_groups_last){net_groups_destination(frame), (uint32_t)feed};
+	out->payload = frame + packet.payload_offset;
+	out->len = packet.payload_len;
+	out->feed = (uint32_t)feed;
+	return REASON_NONE;
 }
 
-static uint32_t enqueue(struct rx_stage *stage)
+/* false: it is filtered, and counted */
+static __rte_noinline bool take_any(struct burst *b, struct rte_mbuf *m, const uint8_t *frame,
+                                    struct datagram *out)
+{
+	enum reason reason = locate_any(b, m, frame, out);
+
+	if (reason == REASON_NONE)
+		return true;
+	counter_add(&b->queue->reason[reason], 1);
+	poison_off(m);
+	b->unused[b->unused_count++] = m;
+	return false;
+}
+
+/* which of the frames are datagrams of a feed; returns how many */
+static inline uint32_t classify(struct burst *b, struct rte_mbuf **mbufs, uint32_t n,
+                                struct datagram *out)
+{
+	struct rx_queue *q = b->queue;
+	struct datagram *at = out;
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = mbufs[i];
+		const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+
+		if (i + PREFETCH_AHEAD < n)
+			rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + PREFETCH_AHEAD], void *));
+		bytes += m->pkt_len;
+		poison_around(m);
+		note_flags(b, m);
+		at->mbuf = m;
+		at->payload = frame + NET_PLAIN_PAYLOAD;
+		at->feed = q->last.feed;
+		if (likely(m->nb_segs == 1 && b->flags != FLAGS_OF_A_TAG &&
+		           net_classify_plain(frame, m->data_len, b->options, &at->len) &&
+		           net_groups_destination(frame) == q->last.destination) ||
+		    take_any(b, m, frame, at))
+			at++;
+	}
+	counter_add(&q->frames, n);
+	counter_add(&q->bytes, bytes);
+	counter_add(&q->decoded, (uint32_t)(at - out));
+	return (uint32_t)(at - out);
+}
+
+static uint32_t enqueue(struct rx_stage *stage, uint32_t count)
 {
 	struct rte_ring_zc_data at; /* in two pieces where the ring ends */
-	uint32_t n = rte_ring_enqueue_zc_burst_elem_start(stage->ring, sizeof(stage->desc[0]),
-	                                                  stage->count, &at, NULL);
+	uint32_t n = rte_ring_enqueue_zc_burst_elem_start(stage->ring, sizeof(struct event_desc),
+	                                                  count, &at, NULL);
 
 	if (n == 0)
 		return 0;
-	memcpy(at.ptr1, stage->desc, at.n1 * sizeof(stage->desc[0]));
+	memcpy(at.ptr1, stage->begin, at.n1 * sizeof(struct event_desc));
 	if (n > at.n1)
-		memcpy(at.ptr2, stage->desc + at.n1, (n - at.n1) * sizeof(stage->desc[0]));
+		memcpy(at.ptr2, stage->begin + at.n1, (n - at.n1) * sizeof(struct event_desc));
 	rte_ring_enqueue_zc_elem_finish(stage->ring, n);
 	return n;
 }
 
 static void flush(struct rx_task *t, struct rx_stage *stage, uint64_t tsc)
 {
-	uint32_t n = enqueue(stage);
+	uint32_t count = (uint32_t)(stage->end - stage->begin), n;
 
+	if (count == 0)
+		return;
+	n = enqueue(stage, count);
 	if (n > 0)
 		histogram_record(t->publish, clock_duration_ns(tsc, rte_rdtsc()), n);
-	if (unlikely(n < stage->count)) {
-		counter_add(&t->reason[REASON_RING_FULL], stage->count - n);
-		for (uint32_t i = n; i < stage->count; i++)
+	if (unlikely(n < count)) {
+		counter_add(&t->reason[REASON_RING_FULL], count - n);
+		for (uint32_t i = n; i < count; i++)
 			rte_pktmbuf_free(
-			    RTE_PTR_SUB(stage->desc[i].source, sizeof(struct rte_mbuf)));
+			    RTE_PTR_SUB(stage->begin[i].source, sizeof(struct rte_mbuf)));
 	}
-	stage->count = 0;
+	stage->end = stage->begin;
+}
+
+static void burst_begin(struct burst *b, struct rx_task *t, struct rx_queue *q)
+{
+	uint64_t tsc = rte_rdtsc();
+
+	b->task = t;
+	b->queue = q;
+	b->source.rx_tsc = tsc;
+	b->source.rx_time_ns = clock_line_ns(t->tsc_line, tsc);
+	memset(b->source.session, 0, sizeof(b->source.session));
+	b->source.clock = EVENT_CLOCK_TSC;
+	b->source.origin = EVENT_ORIGIN_MBUF;
+	b->source.reserved = 0;
+	b->flags = FLAGS_OF_A_TAG;
+	b->timestamp_flag = q->port->timestamps ? q->port->timestamp_flag : 0;
+	b->feed = UINT32_MAX;
+	memset(&b->run, 0, sizeof(b->run));
+	b->messages = 0;
+	b->unused_count = 0;
+	/* after the clock: what is received behind a swap of the set is judged by the new one. It stays
+	 * valid until this lcore reports a quiescent state */
+	b->keys = ownership_keys(t->ownership);
 }
 
 static uint32_t queue_poll(struct rx_task *t, struct rx_queue *q)
 {
-	struct rte_mbuf *mbufs[RX_BURST_MAX], *unused[RX_BURST_MAX];
-	uint32_t unused_count = 0;
-	uint16_t n = rte_eth_rx_burst(q->port->id, q->queue, mbufs, (uint16_t)t->burst);
+	struct rte_mbuf *mbufs[RX_BURST_MAX];
+	struct datagram datagrams[RX_BURST_MAX];
+	uint32_t n = rte_eth_rx_burst(q->port->id, q->queue, mbufs, (uint16_t)t->burst), count;
+	struct burst b;
 
 	if (n == 0)
 		return 0;
-	struct burst b = {.task = t, .queue = q, .tsc = rte_rdtsc()};
-	b.time_ns = clock_line_ns(t->tsc_line, b.tsc);
-	/* after the clock: what is received behind a swap of the set is judged by the new one. It stays
-	 * valid until this lcore reports a quiescent state */
-	b.keys = ownership_keys(t->ownership);
-	counter_add(&q->frames, n);
-	for (uint16_t i = 0; i < n && i < PREFETCH_AHEAD; i++)
+	burst_begin(&b, t, q);
+	for (uint32_t i = 0; i < n && i < PREFETCH_AHEAD; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
-	for (uint16_t i = 0; i < n; i++) {
-		if (i + PREFETCH_AHEAD < n)
-			rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + PREFETCH_AHEAD], void *));
-		if (!take_frame(&b, mbufs[i]))
-			unused[unused_count++] = mbufs[i];
-	}
-	counter_add(&q->bytes, b.bytes);
-	counter_add(&q->decoded, b.decoded);
+	count = classify(&b, mbufs, n, datagrams);
+	for (uint32_t i = 0; i < count; i++)
+		take_datagram(&b, &datagrams[i]);
+	end_run(&b);
 	counter_add(&t->messages, b.messages);
 	for (uint32_t w = 0; w < t->worker_count; w++)
-		if (t->stage[w].count > 0)
-			flush(t, &t->stage[w], b.tsc);
-	rte_pktmbuf_free_bulk(unused, unused_count);
+		flush(t, &t->stage[w], b.source.rx_tsc);
+	rte_pktmbuf_free_bulk(b.unused, b.unused_count);
 	return n;
+}
+
+void rx_wire(struct rx_task *t, uint32_t worker, struct rte_ring *ring)
+{
+	struct event_desc *desc = t->desc + (size_t)worker * RX_BURST_MAX;
+
+	t->stage[worker] = (struct rx_stage){.ring = ring, .begin = desc, .end = desc};
 }
 
 uint32_t rx_poll(struct rx_task *t)

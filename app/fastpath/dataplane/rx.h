@@ -41,8 +41,7 @@ struct rx_queue {
 /* descriptors of one burst on their way to one worker */
 struct rx_stage {
 	struct rte_ring *ring;
-	uint32_t count;
-	struct event_desc desc[RX_BURST_MAX];
+	struct event_desc *begin, *end;
 };
 
 struct rx_task {
@@ -54,13 +53,16 @@ struct rx_task {
 	const struct ownership *ownership;
 	const struct clock_line *tsc_line;
 	uint32_t worker_count;
-	struct rx_stage *stage; /* one a worker */
+	struct rx_stage *stage;  /* one a worker */
+	struct event_desc *desc; /* RX_BURST_MAX for each stage */
 	struct rx_feed_counters *feed_counters;
 	struct histogram *publish; /* RX burst to ring */
 	counter messages;
 	counter reason[REASON_COUNT]; /* message reasons */
 };
 
+/* Before the first poll: events for this worker go to this ring. */
+void rx_wire(struct rx_task *t, uint32_t worker, struct rte_ring *ring);
 /* One pass over the queues. Returns the number of frames taken. */
 uint32_t rx_poll(struct rx_task *t);
 

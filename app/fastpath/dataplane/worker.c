@@ -17,35 +17,68 @@ static struct rte_mbuf *mbuf_of(struct event_source *source)
 	return RTE_PTR_SUB(source, sizeof(struct rte_mbuf));
 }
 
-/* false: there was no room in the memlog */
-static bool append(struct worker *w, const struct event_desc *d)
+/* the next events of a burst, up to one for which there is no room; what was appended is remembered by its key */
+static uint32_t append(struct worker *w, const struct event_desc *d, uint32_t n)
 {
-	uint64_t seq = memlog_append(w->memlog, d);
+	uint64_t first = w->memlog->next_seq;
+	uint32_t appended = memlog_append_burst(w->memlog, d, n);
 
-	if (d->source->origin == EVENT_ORIGIN_INGRESS)
-		d->source->result = seq;
-	if (seq == 0)
-		return false;
-	keytable_note(&w->keys, event_key(d), d->key_len, d->key_hash, seq);
-	return true;
+	for (uint32_t i = 0; i < appended; i++)
+		keytable_note(&w->keys, event_key(&d[i]), d[i].key_len, d[i].key_hash, first + i);
+	return appended;
+}
+
+/* the control thread waits for its numbers: 0 is none */
+static void tell_ingress(const struct event_desc *d, uint32_t n, uint64_t first)
+{
+	if (n == 0 || d[0].source->origin != EVENT_ORIGIN_INGRESS)
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		d[i].source->result = first + i;
+}
+
+/* a bit for each event that was appended */
+static uint64_t append_all(struct worker *w, const struct event_desc *d, uint32_t n)
+{
+	uint64_t done = 0;
+
+	for (uint32_t i = 0; i < n; i++) { /* past the one without room: a shorter one may fit */
+		uint64_t first = w->memlog->next_seq;
+		uint32_t run = append(w, &d[i], n - i);
+
+		tell_ingress(&d[i], run, first);
+		done |= (run < 64 ? (UINT64_C(1) << run) - 1 : UINT64_MAX) << i;
+		i += run;
+	}
+	return done;
+}
+
+static void record(struct worker *w, uint64_t tsc, uint64_t now, uint64_t times)
+{
+	if (likely(times > 0))
+		histogram_record(w->process, clock_duration_ns(tsc, now), times);
 }
 
 /* events of one RX burst came at the same time: they are recorded together */
 static void record_latency(struct worker *w, const struct event_desc *d, uint32_t n,
                            uint64_t appended, uint64_t now)
 {
-	uint64_t tsc = 0, times = 0;
+	uint64_t tsc = d[0].source->rx_tsc, times = 0;
 
+	/* a ring holds them in the order of their times */
+	if (likely(d[n - 1].source->rx_tsc == tsc)) {
+		record(w, tsc, now, (uint64_t)__builtin_popcountll(appended));
+		return;
+	}
 	for (uint32_t i = 0; i < n; i++) {
-		if (times > 0 && d[i].source->rx_tsc != tsc) {
-			histogram_record(w->process, clock_duration_ns(tsc, now), times);
+		if (d[i].source->rx_tsc != tsc) {
+			record(w, tsc, now, times);
 			times = 0;
 		}
 		tsc = d[i].source->rx_tsc;
 		times += appended >> i & 1;
 	}
-	if (times > 0)
-		histogram_record(w->process, clock_duration_ns(tsc, now), times);
+	record(w, tsc, now, times);
 }
 
 /* nothing counts as journaled before it is published: a killed engine must not have said more than
@@ -62,46 +95,51 @@ static void publish(struct worker *w, const struct event_desc *d, uint32_t n, ui
 	record_latency(w, d, n, appended, now);
 }
 
-static void give_back(struct worker_ring *r, const struct event_desc *d, uint32_t n)
+/* an mbuf that is nobody else's goes back as it is: an event's buffer is one segment */
+static bool is_last(const struct rte_mbuf *m)
+{
+	return rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m);
+}
+
+static void give_back_mbufs(const struct event_desc *d, uint32_t n)
 {
 	void *mbufs[WORKER_BURST];
-	struct rte_mempool *pool = NULL;
+	struct rte_mempool *pool = mbuf_of(d[0].source)->pool;
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = mbuf_of(d[i].source);
 
-		if (d[i].source->origin != EVENT_ORIGIN_MBUF)
-			continue;
-		m = rte_pktmbuf_prefree_seg(m);
-		if (unlikely(m == NULL))
-			continue;
-		if (unlikely(m->pool != pool && count > 0)) {
-			rte_mempool_put_bulk(pool, mbufs, count);
-			count = 0;
-		}
-		pool = m->pool;
-		mbufs[count++] = m;
+		if (likely(is_last(m) && m->pool == pool))
+			mbufs[count++] = m;
+		else
+			rte_pktmbuf_free(m);
 	}
 	if (count > 0)
 		rte_mempool_put_bulk(pool, mbufs, count);
+}
+
+static void give_back(struct worker_ring *r, const struct event_desc *d, uint32_t n)
+{
+	if (d[0].source->origin == EVENT_ORIGIN_MBUF)
+		give_back_mbufs(d, n);
 	/* release: the results written above are seen by whoever sees the cursor */
 	atomic_store_explicit(&r->consumed, counter_read(&r->consumed) + n, memory_order_release);
 }
 
+/* n: 1..WORKER_BURST events of one ring, so of one producer */
 static void take(struct worker *w, struct worker_ring *r, const struct event_desc *d, uint32_t n)
 {
-	uint64_t appended = 0; /* a bit for each of d */
+	uint64_t appended;
 
-	for (uint32_t i = 0; i < n; i++) {
-		rte_prefetch0(d[i].source);
+	for (uint32_t i = 0; i < n; i++)
 		keytable_prefetch(&w->keys, d[i].key_hash);
+	/* what this lcore has received itself is near */
+	for (uint32_t i = 0; !r->near && i < n; i++) {
+		rte_prefetch0(d[i].source);
+		rte_prefetch0(event_key(&d[i]));
 	}
-	for (uint32_t i = 0; i < n; i++) {
-		if (i + 4 < n)
-			rte_prefetch0(event_key(&d[i + 4]));
-		appended |= (uint64_t)append(w, &d[i]) << i;
-	}
+	appended = append_all(w, d, n);
 	publish(w, d, n, appended);
 	give_back(r, d, n);
 }

@@ -4,6 +4,8 @@
 #ifndef DATAPLANE_WORKER_H
 #define DATAPLANE_WORKER_H
 
+#include <stdbool.h>
+
 #include <rte_ring.h>
 
 #include "config.h"
@@ -17,6 +19,7 @@
 /* one producer's ring to this worker */
 struct worker_ring {
 	struct rte_ring *ring;
+	bool near; /* its producer runs on the worker's own lcore */
 	counter high_water;
 	counter consumed; /* descriptors done with: the cursor by which ingress slots come free */
 };
