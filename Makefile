@@ -50,7 +50,7 @@ BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(call sources,tests/be
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help deps demo run test check-unit check-system soak bench bench-full bench-programs lint format fuzz image vendor install install-programs deb clean
+.PHONY: all help deps demo run test check-unit check-system soak bench bench-full bench-profile bench-programs lint format fuzz image vendor install install-programs deb clean
 
 all: $(PROGRAMS) ## build the three programs: fastpath, fastpathctl, feedsim
 
@@ -135,6 +135,9 @@ bench: ## measure it side by side with its peers, in under 15 minutes
 
 bench-full: ## the same with all rows and full sizes, without a limit
 	$(Q)scripts/bench.sh --full
+
+bench-profile: all ## where the time of an event goes, by function
+	$(Q)scripts/bench.sh --profile
 
 lint: ## formatting, static analysis, shell, spelling
 	$(Q)scripts/lint.sh

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# make bench: packages, peers, build, then tests/bench/bench.py as root.
-#   scripts/bench.sh [--full]
+# make bench: packages, peers, build, then tests/bench/bench.py as root, or tests/bench/profile.py.
+#   scripts/bench.sh [--full | --profile]
 #   BENCH_ARGS="--only Kafka --rounds 3"   passed on as well, see tests/bench/bench.py --help
 . "$(dirname "$0")/lib.sh"
 export FASTPATH_BUILD=$BUILD
@@ -13,6 +13,9 @@ make --no-print-directory -j"$(nproc)" all bench-programs || exit 1
 
 privilege=()
 [ "$(id -u)" = 0 ] || privilege=(sudo "--preserve-env=FASTPATH_BUILD,KAFKA_JARS,NO_HUGE")
+if [ "${1:-}" = --profile ]; then
+	exec "${privilege[@]}" /usr/bin/python3 -B tests/bench/profile.py
+fi
 # BENCH_ARGS are words on purpose
 # shellcheck disable=SC2086
 exec "${privilege[@]}" /usr/bin/python3 -B tests/bench/bench.py "$@" ${BENCH_ARGS:-}

@@ -23,7 +23,8 @@ def rows(context):
                      b_label="10 keys", factor=("keys", keys), target=target, full_only=keys == 10000,
                      note="both read 1,000,000 packets")
     for feeds in (8, 64):
-        yield beside(context, f"{feeds} feeds", {"feeds": feeds}, {}, b_label="1 feed", factor=("feeds", feeds), target=1.2)
+        yield beside(context, f"{feeds} feeds", {"feeds": feeds}, {}, b_label="1 feed", factor=("feeds", feeds), target=1.2,
+                     full_only=feeds == 8)
     for size in (10, 256, 1400, 8000):
         yield beside(context, f"{size} bytes", {"size": size}, {}, b_label="64 bytes", factor=("payload bytes", size),
-                     full_only=size == 256)
+                     full_only=size in (256, 1400))

@@ -215,7 +215,7 @@ def pair_rows(context, device, peer, far, full_only):
 def rows(context):
     yield from pair_rows(context, PACKET, "rsyslog", "Kafka", False)
     yield from pair_rows(context, PACKET, "rsyslog", "disk", False)
-    yield from pair_rows(context, PACKET, "recvmmsg loop", "disk", False)
+    yield from pair_rows(context, PACKET, "recvmmsg loop", "disk", True)
     yield from pair_rows(context, PACKET, "syslog-ng", "Kafka", True)
     yield from pair_rows(context, PACKET, "syslog-ng", "disk", True)
     yield from pair_rows(context, XDP, "rsyslog", "Kafka", True)

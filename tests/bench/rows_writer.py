@@ -67,6 +67,7 @@ def _row(context, sync, group_kib, mib):
 def rows(context):
     context.tool("fio")
     context.peer("journal_write")
-    yield _row(context, "none", 4096, 1024)
-    yield _row(context, "group", 4096, 1024)
+    mib = 1024 if context.full else 384
+    yield _row(context, "none", 4096, mib)
+    yield _row(context, "group", 4096, mib)
     yield _row(context, "group", 64, 64)
