@@ -127,6 +127,7 @@ struct config {
 	uint32_t memory_mb;  /* memlog per worker, 1..65536 */
 	uint32_t segment_mb; /* 1..65536 */
 	enum journal_sync sync;
+	uint32_t sync_ms; /* how long a group may gather */
 	double retain_gb; /* 0: keep everything */
 	enum journal_damage_policy damage;
 	enum config_store store;
@@ -139,6 +140,7 @@ struct config {
 	uint32_t kafka_partitions;        /* of the event topic, when it is made */
 	uint32_t kafka_replication; /* of all topics, when they are made; 0: the broker's default */
 	uint32_t kafka_transaction_events; /* most events of one transaction */
+	uint32_t kafka_transaction_ms;     /* age at which one that is not full is committed */
 	uint32_t kafka_drain_ms;           /* how long a stop waits for Kafka */
 	uint32_t kafka_accept_partitions;  /* 0, or a changed number of partitions that is meant */
 

@@ -61,6 +61,7 @@ struct memlog {
 	uint64_t next_seq;
 	uint64_t limit; /* the worker's last look at released + capacity */
 	_Atomic uint64_t marks_head;
+	_Atomic uint64_t urgent; /* somebody waits until all in front of this position is durable */
 	/* journal writer */
 	alignas(64) uint64_t tail; /* position of the next record to read */
 	uint64_t tail_offset;      /* tail % capacity */
@@ -102,6 +103,19 @@ uint64_t memlog_append_entry(struct memlog *m, const struct journal_entry *e);
 /* Worker. Make what was appended visible; once a burst. now_ns: any steady clock, also the
  * writer's. */
 void memlog_publish(struct memlog *m, uint64_t now_ns);
+
+/* Worker, before it publishes. Somebody waits for what was appended last to be durable. */
+static inline void memlog_urge(struct memlog *m)
+{
+	atomic_store_explicit(&m->urgent, m->head, memory_order_relaxed);
+}
+
+/* Journal writer. Somebody waits for what it has not released yet. */
+static inline bool memlog_urged(const struct memlog *m)
+{
+	return atomic_load_explicit(&m->urgent, memory_order_relaxed) >
+	       atomic_load_explicit(&m->header->released, memory_order_relaxed);
+}
 
 /* Journal writer. Whole records from m->tail on that stand one behind the other, at most max bytes
  * (but at least one record). Returns their number of bytes and sets *at, or 0 when there is

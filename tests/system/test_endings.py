@@ -172,3 +172,27 @@ def test_probes_are_answered_during_recovery(make_engine, netns, faults):
     assert seen == [(200, 503, 503, "STARTING")], engine.log()
     engine.stop()
     assert [r["payload"] for r in engine.journal()] == [b"kept"]
+
+
+def test_groups_gather_but_a_post_does_not_wait(make_wire, make_engine):
+    """a feed is synced once in sync_ms; who posts has the answer long before that"""
+    wire = make_wire()
+    engine = make_engine(wire, {"journal": {"sync_ms": 1000}}).start()
+    feed = senders.Background(wire, rate=4000)
+    try:
+        wait_for(lambda: engine.stats()["fast_path_count"] > 4000, 60, lambda: engine.stats())
+        before, begin = engine.stats(), time.monotonic()
+        wait_for(lambda: engine.stats()["shard_0_syncs_total"] >= before["shard_0_syncs_total"] + 3, 30, lambda: engine.stats())
+        # three syncs have at least two whole windows between them
+        assert time.monotonic() - begin > 1.9
+        waits = []
+        for i in range(5):
+            sent = time.monotonic()
+            assert engine.post("A", b"%d" % i).json()["durable"] is True
+            waits.append(time.monotonic() - sent)
+        assert min(waits) < 0.5, waits
+    finally:
+        feed.stop()
+    checks.laws(engine.rest())
+    engine.stop()
+    checks.dense(engine.journal())

@@ -13,6 +13,7 @@
 
 #define GROUP_BYTES     (4u << 20)
 #define NAP_ACTIVE_NS   100000u
+#define NAP_GATHER_NS   500000u
 #define NAP_IDLE_NS     2000000u
 #define NAP_FAULT_NS    10000000u
 #define ACTIVE_FOR_NS   CLOCK_NS_PER_S
@@ -50,6 +51,14 @@ static void nap(uint32_t ns)
 	nanosleep(&ts, NULL);
 }
 
+/* a sync costs as much for one event as for a thousand */
+static void gather(const struct journal_thread *t, uint64_t until_ns)
+{
+	while (clock_steady_ns() < until_ns && memlog_used(t->memlog) < GROUP_BYTES &&
+	       !memlog_urged(t->memlog) && !atomic_load_explicit(&t->stop, memory_order_relaxed))
+		nap(NAP_GATHER_NS);
+}
+
 static void retain(struct journal_thread *t)
 {
 	uint64_t keep_from[JOURNAL_SHARDS_MAX];
@@ -79,6 +88,7 @@ static void *thread_main(void *arg)
 		if (n > 0) {
 			last_work = now;
 			t->on_durable(t->arg);
+			gather(t, now + t->gather_ns);
 		}
 		if (stop && (n == 0 || atomic_load_explicit(&t->done, memory_order_acquire)))
 			break;
@@ -120,6 +130,9 @@ int journal_thread_start(struct journal_thread *t, const struct config *c, struc
 	io = journal_io_system;
 	io.now_ns = clock_steady_ns;
 	t->shard = shard;
+	t->memlog = memlog;
+	t->gather_ns =
+	    options.sync == JOURNAL_SYNC_GROUP && !options.discard ? c->sync_ms * 1000000ull : 0;
 	t->dir = dir;
 	t->retain_bytes = (uint64_t)(c->retain_gb * GIB);
 	t->on_durable = wake;

@@ -16,6 +16,8 @@ struct journal_thread {
 	bool running;
 	uint32_t shard;
 	struct journal_writer *writer;
+	const struct memlog *memlog;
+	uint64_t gather_ns; /* how long events may gather between two syncs */
 	struct histogram write_latency, sync_latency; /* append to written, append to durable */
 	_Atomic bool stop;                            /* end once nothing is left to write */
 	_Atomic bool done;

@@ -268,9 +268,13 @@ static enum kafka_trouble fill(struct kafka_bridge *b, bool *got)
 static bool is_due(const struct kafka_bridge *b, bool got)
 {
 	uint64_t age = clock_steady_ns() - b->tx.began_ns;
+	uint64_t most = b->config->kafka_transaction_ms * 1000000ull;
 
-	return b->tx.open && (b->tx.events >= b->most || b->tx.bytes >= KAFKA_TX_BYTES ||
-	                      age >= (got ? KAFKA_TX_MAX_NS : KAFKA_TX_NS));
+	if (got && most < KAFKA_TX_MAX_NS)
+		most = KAFKA_TX_MAX_NS;
+
+	return b->tx.open &&
+	       (b->tx.events >= b->most || b->tx.bytes >= KAFKA_TX_BYTES || age >= most);
 }
 
 /* all goes well again, after whatever */

@@ -19,8 +19,8 @@
 #define KAFKA_SOON_NS    (2 * CLOCK_NS_PER_S)  /* who has not answered by then is away */
 #define KAFKA_TIMEOUT_MS "10000"               /* of a transaction */
 #define KAFKA_TX_BYTES   (16u << 20)
-#define KAFKA_TX_MAX_NS  (1000 * 1000000ull) /* the same while there is more to read */
-#define KAFKA_TX_NS      (50 * 1000000ull)   /* age at which a transaction is committed */
+#define KAFKA_TX_MAX_NS \
+	(1000 * 1000000ull) /* age at which one is committed while there is more to read */
 
 struct kafka_topic_names {
 	char events[CONFIG_TOPIC_MAX + 1], cursors[256], gaps[256], dead_letter[256];

@@ -28,13 +28,14 @@ static uint32_t append(struct worker *w, const struct event_desc *d, uint32_t n)
 	return appended;
 }
 
-/* the control thread waits for its numbers: 0 is none */
-static void tell_ingress(const struct event_desc *d, uint32_t n, uint64_t first)
+/* the control thread waits for its numbers (0 is none), and then until they are durable */
+static void tell_ingress(struct memlog *m, const struct event_desc *d, uint32_t n, uint64_t first)
 {
 	if (n == 0 || d[0].source->origin != EVENT_ORIGIN_INGRESS)
 		return;
 	for (uint32_t i = 0; i < n; i++)
 		d[i].source->result = first + i;
+	memlog_urge(m);
 }
 
 /* a bit for each event that was appended */
@@ -46,7 +47,7 @@ static uint64_t append_all(struct worker *w, const struct event_desc *d, uint32_
 		uint64_t first = w->memlog->next_seq;
 		uint32_t run = append(w, &d[i], n - i);
 
-		tell_ingress(&d[i], run, first);
+		tell_ingress(w->memlog, &d[i], run, first);
 		done |= (run < 64 ? (UINT64_C(1) << run) - 1 : UINT64_MAX) << i;
 		i += run;
 	}
