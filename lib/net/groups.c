@@ -144,3 +144,15 @@ int net_groups_find(const struct net_groups *groups, const uint8_t *frame,
 	slot = &groups->slot[find_slot(groups, &key)];
 	return slot->key.rest != 0 ? (int)slot->feed : -1;
 }
+
+int net_groups_find_plain(const struct net_groups *groups, const uint8_t *frame)
+{
+	struct group_key key;
+	const struct group_slot *slot;
+	uint16_t port;
+
+	memcpy(&port, frame + NET_PLAIN_UDP + 2, sizeof(port));
+	key = make_key(AF_INET, frame + NET_PLAIN_UDP - 4, rte_be_to_cpu_16(port), 0);
+	slot = &groups->slot[find_slot(groups, &key)];
+	return slot->key.rest != 0 ? (int)slot->feed : -1;
+}

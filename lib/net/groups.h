@@ -37,6 +37,9 @@ void net_groups_free(struct net_groups *groups);
 int net_groups_find(const struct net_groups *groups, const uint8_t *frame,
                     const struct net_packet *packet);
 
+/* The same for a frame that net_classify_plain has found plain. */
+int net_groups_find_plain(const struct net_groups *groups, const uint8_t *frame);
+
 /* The destination of a plain frame (net_classify_plain) and its feed: feeds come in runs, so that the one before is
  * looked at first. Zeroed: none. */
 struct net_groups_last {

@@ -36,6 +36,7 @@ struct loop {
 	double seconds;
 	uint8_t *packets; /* one behind the other, as near as they can be */
 	size_t packet_size;
+	struct event_desc events[KEYS + BURST]; /* the first BURST stand at the end again */
 	struct memlog memlog;
 };
 
@@ -123,6 +124,8 @@ static void make_packets(struct loop *l)
 		for (uint32_t j = 0; j < l->payload_len; j++)
 			packet(l, i)->payload[j] = (uint8_t)('a' + (i + j) % 26);
 	}
+	for (uint32_t i = 0; i < KEYS + BURST; i++)
+		l->events[i] = describe(l, i);
 }
 
 static void make_memlog(struct loop *l)
@@ -147,11 +150,9 @@ static void release(struct memlog *m)
 
 static void append_burst(struct loop *l, uint64_t event)
 {
-	struct event_desc d[BURST];
+	const struct event_desc *d = &l->events[event % KEYS];
 	uint32_t done = 0;
 
-	for (uint32_t i = 0; i < BURST; i++)
-		d[i] = describe(l, event + i);
 	while ((done += memlog_append_burst(&l->memlog, d + done, BURST - done)) < BURST) {
 		memlog_publish(&l->memlog, 0);
 		release(&l->memlog);

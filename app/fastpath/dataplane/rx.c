@@ -196,7 +196,17 @@ static inline void take_datagram(struct burst *b, const struct datagram *d)
 	poison_off(d->mbuf);
 }
 
-/* any frame; what it finds is looked for first in the next one */
+/* a plain frame whose destination is not that of the one before; false: no feed's */
+static __rte_noinline bool change_group(struct rx_queue *q, const uint8_t *frame)
+{
+	int feed = net_groups_find_plain(q->port->groups, frame);
+
+	if (feed < 0)
+		return false;
+	q->last = (struct net_groups_last){net_groups_destination(frame), (uint32_t)feed};
+	return true;
+}
+
 static enum reason locate_any(struct burst *b, const struct rte_mbuf *m, const uint8_t *frame,
                               struct datagram *out)
 {
@@ -214,9 +224,6 @@ static enum reason locate_any(struct burst *b, const struct rte_mbuf *m, const u
 	feed = net_groups_find(q->port->groups, frame, &packet);
 	if (feed < 0)
 		return REASON_UNKNOWN_GROUP;
-	if (packet.family == AF_INET && packet.vlan == 0 &&
-	    packet.payload_offset == NET_PLAIN_PAYLOAD)
-		q->last = (struct net_groups_last){net_groups_destination(frame), (uint32_t)feed};
 	out->payload = frame + packet.payload_offset;
 	out->len = packet.payload_len;
 	out->feed = (uint32_t)feed;
@@ -255,13 +262,16 @@ static inline uint32_t classify(struct burst *b, struct rte_mbuf **mbufs, uint32
 		poison_around(m);
 		note_flags(b, m);
 		at->mbuf = m;
-		at->payload = frame + NET_PLAIN_PAYLOAD;
-		at->feed = q->last.feed;
 		if (likely(m->nb_segs == 1 && b->flags != FLAGS_OF_A_TAG &&
 		           net_classify_plain(frame, m->data_len, b->options, &at->len) &&
-		           net_groups_destination(frame) == q->last.destination) ||
-		    take_any(b, m, frame, at))
+		           (net_groups_destination(frame) == q->last.destination ||
+		            change_group(q, frame)))) {
+			at->payload = frame + NET_PLAIN_PAYLOAD;
+			at->feed = q->last.feed;
 			at++;
+		} else if (take_any(b, m, frame, at)) {
+			at++;
+		}
 	}
 	counter_add(&q->frames, n);
 	counter_add(&q->bytes, bytes);
