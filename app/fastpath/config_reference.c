@@ -57,7 +57,8 @@ static bool take_apart(const struct config_reference *ref, bool address, struct 
 		strcpy(r->which, bracket + 1);
 	}
 	strcpy(r->name, copy);
-	if (!address && (r->file || r->optional || r->which[strspn(r->which, "0123456789")] != '\0'))
+	if (!address &&
+	    (r->file || r->optional || r->which[strspn(r->which, "0123456789")] != '\0'))
 		return false;
 	return r->name[0] != '\0' &&
 	       (r->file || r->name[strspn(r->name, CONFIG_NAME_CHARACTERS)] == '\0');
@@ -157,21 +158,22 @@ static bool keep_item(char *list, unsigned long index)
 }
 
 /* a list of the key's own values */
-static int take_list(struct config_parse *p, const struct config_key_info *k, struct config_port *port,
-                     const struct parts *r, char *value)
+static int take_list(struct config_parse *p, const struct config_key_info *k,
+                     struct config_port *port, const struct parts *r, char *value)
 {
 	char *end;
 	unsigned long index = isdigit((unsigned char)r->which[0]) ? strtoul(r->which, &end, 10) : 0;
 	char whole[128];
 
 	if (r->which[0] != '\0' && (!isdigit((unsigned char)r->which[0]) || *end != '\0'))
-		return config_fail(p, "%s: %s holds a list: [%s] is no number that begins at 0", r->text,
-		                   source(r), r->which);
+		return config_fail(p, "%s: %s holds a list: [%s] is no number that begins at 0",
+		                   r->text, source(r), r->which);
 	snprintf(whole, sizeof(whole), "%.120s", value);
 	if (r->which[0] != '\0' && !keep_item(value, index))
 		return config_fail(p, "%s has no item %lu: %s", source(r), index, whole);
 	if (strlen(value) >= sizeof(port->device))
-		return config_fail(p, "%s is longer than %zu bytes", source(r), sizeof(port->device) - 1);
+		return config_fail(p, "%s is longer than %zu bytes", source(r),
+		                   sizeof(port->device) - 1);
 	if (strncmp(value, "env:", 4) == 0 || strncmp(value, "file:", 5) == 0)
 		return config_fail(p, "%s stands for another reference, %s", r->text, value);
 	return k->parse(p, k, port, value);
@@ -205,8 +207,9 @@ static void pci_of(const char *device, char out[16])
 	     (size_t)full == len) ||
 	    (sscanf(device, "%2x:%2x.%1x%n", &bus, &slot, &function, &brief) == 3 &&
 	     (size_t)brief == len))
-		snprintf(out, 16, "%04x:%02x:%02x.%x", full != 0 && (size_t)full == len ? domain & 0xffff : 0,
-		         bus & 0xff, slot & 0xff, function & 0xf);
+		snprintf(out, 16, "%04x:%02x:%02x.%x",
+		         full != 0 && (size_t)full == len ? domain & 0xffff : 0, bus & 0xff,
+		         slot & 0xff, function & 0xf);
 }
 
 /* hft-system/hft-nic0 is called hft-nic0 too */
@@ -226,8 +229,7 @@ static void list_networks(const json_t *networks, char *out, size_t size)
 	const json_t *one;
 
 	out[0] = '\0';
-	json_array_foreach(networks, i, one)
-	{
+	json_array_foreach (networks, i, one) {
 		const char *pci = pci_address(one);
 
 		if (n < size)
@@ -250,12 +252,12 @@ static const json_t *find_network(struct config_parse *p, const struct config_po
 	if (which[0] == '\0')
 		pci_of(port->device, which);
 	if (which[0] == '\0') {
-		config_fail(p, "%s: device %.100s is no PCI address: name the network, %.*s[NETWORK]", r->text,
-		            port->device, (int)strcspn(r->text, "?"), r->text);
+		config_fail(p,
+		            "%s: device %.100s is no PCI address: name the network, %.*s[NETWORK]",
+		            r->text, port->device, (int)strcspn(r->text, "?"), r->text);
 		return NULL;
 	}
-	json_array_foreach(networks, i, one)
-	{
+	json_array_foreach (networks, i, one) {
 		if (!is_called(one, which))
 			continue;
 		found = one;
@@ -265,8 +267,8 @@ static const json_t *find_network(struct config_parse *p, const struct config_po
 		return found;
 	list_networks(networks, known, sizeof(known));
 	if (count > 1) {
-		config_fail(p, "%s has %u networks %s: name one by its PCI address; there are %s", source(r),
-		            count, which, known);
+		config_fail(p, "%s has %u networks %s: name one by its PCI address; there are %s",
+		            source(r), count, which, known);
 		return NULL;
 	}
 	snprintf(why, sizeof(why), " has no network %s; there are %s", which,
@@ -289,8 +291,9 @@ static int add_address(struct config_parse *p, struct config_port *port, const s
 	         : strchr(text, ':') != NULL               ? "/128"
 	                                                   : "/32");
 	if (config_parse_interface_address(&port->address[port->address_count], address) < 0)
-		return config_fail(p, "%s: network %s has %.60s, which is no unicast address", source(r),
-		                   member(network, "name"), text != NULL ? text : "no string");
+		return config_fail(p, "%s: network %s has %.60s, which is no unicast address",
+		                   source(r), member(network, "name"),
+		                   text != NULL ? text : "no string");
 	port->address_count++;
 	return 0;
 }
@@ -310,23 +313,22 @@ static int take_network(struct config_parse *p, struct config_port *port, const 
 		         member(network, "name"));
 		return nothing(p, r, why);
 	}
-	json_array_foreach(ips, i, ip)
-	{
+	json_array_foreach (ips, i, ip) {
 		if (add_address(p, port, r, network, ip) < 0)
 			return p->rc;
 	}
 	return 0;
 }
 
-static int take_network_status(struct config_parse *p, struct config_port *port, const struct parts *r,
-                               const char *text)
+static int take_network_status(struct config_parse *p, struct config_port *port,
+                               const struct parts *r, const char *text)
 {
 	json_error_t error;
 	json_t *networks = json_loads(text, JSON_REJECT_DUPLICATES, &error);
 
 	if (networks == NULL)
-		config_fail(p, "%s is no network-status: line %d, column %d: %s", source(r), error.line,
-		            error.column, error.text);
+		config_fail(p, "%s is no network-status: line %d, column %d: %s", source(r),
+		            error.line, error.column, error.text);
 	else
 		take_network(p, port, r, networks);
 	json_decref(networks);
@@ -347,8 +349,9 @@ static int resolve(struct config_parse *p, const struct config_reference *ref)
 	strcpy(p->section_name, port->name);
 	if (!take_apart(ref, address, &r))
 		return config_fail(p, "%s is not %s", ref->text,
-		                   address ? "env:NAME, env:NAME[WHICH], file:PATH or file:PATH[WHICH]"
-		                           : "env:NAME or env:NAME[i]");
+		                   address
+		                       ? "env:NAME, env:NAME[WHICH], file:PATH or file:PATH[WHICH]"
+		                       : "env:NAME or env:NAME[i]");
 	text = fetch(p, &r);
 	if (text == NULL)
 		return p->rc;

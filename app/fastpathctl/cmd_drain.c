@@ -27,8 +27,8 @@ static int parse_timeout(const char *text, unsigned int *out)
 	unsigned long n = strtoul(text, &end, 10);
 
 	if (*end || text[0] < '0' || text[0] > '9' || n < 1 || n > TIMEOUT_S)
-		return usage_error("drain: --timeout %s: it must be 1 to %lu seconds; %s", text, TIMEOUT_S,
-		                   usage);
+		return usage_error("drain: --timeout %s: it must be 1 to %lu seconds; %s", text,
+		                   TIMEOUT_S, usage);
 	*out = (unsigned int)n;
 	return -1;
 }
@@ -113,8 +113,8 @@ static void show(const json_t *drain)
 		snprintf(line, sizeof(line), "handover: %" PRIu64 " keys without a new owner",
 		         stats_u64(drain, "ownership_keys"));
 	else
-		snprintf(line, sizeof(line), "%s: %" PRIu64 " records not yet durable", printable(state),
-		         stats_u64(drain, "persistence_queue_lag"));
+		snprintf(line, sizeof(line), "%s: %" PRIu64 " records not yet durable",
+		         printable(state), stats_u64(drain, "persistence_queue_lag"));
 	if (!strcmp(line, last))
 		return;
 	strcpy(last, line);
@@ -133,7 +133,8 @@ static int wait_gone(struct engine_client *client, char err[ENGINE_ERROR_MAX])
 			return 0;
 		rest();
 	}
-	snprintf(err, ENGINE_ERROR_MAX, "the engine is drained, and yet it does not stop: see its log");
+	snprintf(err, ENGINE_ERROR_MAX,
+	         "the engine is drained, and yet it does not stop: see its log");
 	return EXIT_FOUND;
 }
 
@@ -151,7 +152,8 @@ static int follow(struct engine_client *client, char err[ENGINE_ERROR_MAX])
 	}
 	if (!drain) {
 		if (gone)
-			snprintf(err, ENGINE_ERROR_MAX, "the engine ended before it said how: see its log");
+			snprintf(err, ENGINE_ERROR_MAX,
+			         "the engine ended before it said how: see its log");
 		return EXIT_FOUND;
 	}
 	complete = json_is_true(json_object_get(drain, "complete"));

@@ -25,10 +25,11 @@ enum drain_step {
 
 struct drain {
 	enum drain_step step;
-	bool requested;      /* over HTTP: whoever did wants to see how it ends */
-	bool told;           /* and has */
-	uint32_t timeout_ms; /* for Kafka, and as long for the handover; 0: as the configuration has it */
-	bool complete;       /* at the end: nothing is left to anybody */
+	bool requested; /* over HTTP: whoever did wants to see how it ends */
+	bool told;      /* and has */
+	uint32_t
+	    timeout_ms; /* for Kafka, and as long for the handover; 0: as the configuration has it */
+	bool complete;  /* at the end: nothing is left to anybody */
 	char message[512];
 };
 
