@@ -45,8 +45,7 @@ static void judge_engine(struct health *h, const struct figures *f)
 
 static void judge_lcores(struct health *h, const struct figures *f)
 {
-	/* in a stop they end by and by */
-	for (uint32_t i = 0; i < f->lcore_count && !f->draining; i++)
+	for (uint32_t i = 0; i < f->lcore_count; i++)
 		if (!f->lcore[i].moving)
 			blame(h, HEALTH_LCORES, HEALTH_UNHEALTHY,
 			      "lcore %u on CPU %u has not polled for more than a second",
@@ -262,7 +261,7 @@ void health_judge(struct health *h, const struct figures *f, const struct config
 
 bool health_live(const struct figures *f)
 {
-	for (uint32_t i = 0; i < f->lcore_count && !f->draining; i++)
+	for (uint32_t i = 0; i < f->lcore_count; i++)
 		if (!f->lcore[i].moving)
 			return false;
 	return true;
