@@ -112,7 +112,9 @@ def test_deploys(deploy, overlay):
     status, output, asked, applied = deploy(overlay)
     assert status == 0 and f"deploy: {IMAGE}:{TAG} runs" in output and not undone(asked), output
     [deployment] = [one for one in applied if one["kind"] == "Deployment"]
-    assert [c["image"] for c in deployment["spec"]["template"]["spec"]["containers"]] == [f"{IMAGE}:{TAG}"]
+    pod = deployment["spec"]["template"]["spec"]
+    assert {c["image"] for c in pod["containers"] + pod.get("initContainers", [])} == {f"{IMAGE}:{TAG}"}
+    assert len(pod["containers"]) == 1
     assert "hft-config" not in [one["metadata"]["name"] for one in applied], "a cluster's own ConfigMap is left alone"
     assert {"Namespace", "PriorityClass", "Service", "NetworkPolicy", "PodDisruptionBudget"} <= {one["kind"] for one in applied}
 
