@@ -157,12 +157,43 @@ static bool keep_item(char *list, unsigned long index)
 	return len > 0;
 }
 
+/* What Kubernetes says of a pod has no prefix: it is the address alone then. */
+static bool parse_learnt(struct config_address *a, const char *text)
+{
+	char address[64];
+
+	snprintf(address, sizeof(address), "%s%s", text,
+	         strchr(text, '/') != NULL   ? ""
+	         : strchr(text, ':') != NULL ? "/128"
+	                                     : "/32");
+	return config_parse_interface_address(a, address) == 0;
+}
+
+static int take_addresses(struct config_parse *p, const struct config_key_info *k,
+                          struct config_port *port, char *list)
+{
+	char *save = NULL;
+
+	for (char *s = strtok_r(list, ", \t\r\n", &save); s;
+	     s = strtok_r(NULL, ", \t\r\n", &save)) {
+		if (port->address_count == CONFIG_ADDRESSES_MAX)
+			return config_fail(p, "a port has at most %d addresses",
+			                   CONFIG_ADDRESSES_MAX);
+		/* as one in the file, it says what is allowed */
+		if (!parse_learnt(&port->address[port->address_count], s))
+			return k->parse(p, k, port, s);
+		port->address_count++;
+	}
+	return 0;
+}
+
 /* a list of the key's own values */
 static int take_list(struct config_parse *p, const struct config_key_info *k,
                      struct config_port *port, const struct parts *r, char *value)
 {
 	char *end;
 	unsigned long index = isdigit((unsigned char)r->which[0]) ? strtoul(r->which, &end, 10) : 0;
+	bool address = strcmp(k->key, "address") == 0;
 	char whole[128];
 
 	if (r->which[0] != '\0' && (!isdigit((unsigned char)r->which[0]) || *end != '\0'))
@@ -174,9 +205,9 @@ static int take_list(struct config_parse *p, const struct config_key_info *k,
 	if (strlen(value) >= sizeof(port->device))
 		return config_fail(p, "%s is longer than %zu bytes", source(r),
 		                   sizeof(port->device) - 1);
-	if (strncmp(value, "env:", 4) == 0 || strncmp(value, "file:", 5) == 0)
+	if (strstr(value, "env:") != NULL || (address && strstr(value, "file:") != NULL))
 		return config_fail(p, "%s stands for another reference, %s", r->text, value);
-	return k->parse(p, k, port, value);
+	return address ? take_addresses(p, k, port, value) : k->parse(p, k, port, value);
 }
 
 /* ---- network-status ---- */
@@ -277,20 +308,15 @@ static const json_t *find_network(struct config_parse *p, const struct config_po
 	return NULL;
 }
 
-/* One of `ips`. They come without a prefix: it is the address alone then. */
+/* one of `ips` */
 static int add_address(struct config_parse *p, struct config_port *port, const struct parts *r,
                        const json_t *network, const json_t *ip)
 {
 	const char *text = json_string_value(ip);
-	char address[64];
 
 	if (port->address_count == CONFIG_ADDRESSES_MAX)
 		return config_fail(p, "a port has at most %d addresses", CONFIG_ADDRESSES_MAX);
-	snprintf(address, sizeof(address), "%s%s", text != NULL ? text : "",
-	         text == NULL || strchr(text, '/') != NULL ? ""
-	         : strchr(text, ':') != NULL               ? "/128"
-	                                                   : "/32");
-	if (config_parse_interface_address(&port->address[port->address_count], address) < 0)
+	if (!parse_learnt(&port->address[port->address_count], text != NULL ? text : ""))
 		return config_fail(p, "%s: network %s has %.60s, which is no unicast address",
 		                   source(r), member(network, "name"),
 		                   text != NULL ? text : "no string");

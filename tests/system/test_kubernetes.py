@@ -271,6 +271,19 @@ def test_sriov_resource():
     assert f"device = env:{variable}[0]\n" in document("overlays/sriov/common/config.yaml")["data"]["fastpath.ini"]
 
 
+def test_base_address(tmp_path):
+    """the pod's own address: a line may be unicast to it"""
+    config = tmp_path / "fastpath.ini"
+    text = document("configmap.yaml")["data"]["fastpath.ini"]
+    config.write_text(text.replace("239.1.1.1:9000", "10.244.1.73:9000").replace("iface=eth0", "iface=lo"))
+    assert environment(DEPLOYMENT)["POD_IP"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+    for address, words in (("10.244.1.73", "configuration is good"), ("10.244.1.74", "nor an address of port nic0")):
+        done = subprocess.run([os.path.join(BUILD, "fastpath"), "--check-config", "--config", str(config)],
+                              env=dict(os.environ, FAST_PATH_ENABLE="1", POD_IP=address, JOURNAL_DIR=str(tmp_path / "journal"),
+                                       HTTP_LISTEN="127.0.0.1:0"), capture_output=True, text=True, check=False)
+        assert words in done.stdout + done.stderr
+
+
 STATUS = [
     {"name": "cbr0", "interface": "eth0", "ips": ["10.244.1.73"], "default": True, "dns": {}},
     {"name": f"{NAMESPACE}/hft-nic0", "interface": "net1", "ips": ["10.99.0.5"], "mac": "20:04:0f:f1:88:01", "dns": {},

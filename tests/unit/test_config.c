@@ -345,8 +345,13 @@ static const struct {
      ENABLED "[port nic0]\ndevice = net_null0\naddress = env:S[a]\n",
      "f.ini:5: port nic0.address: variable S: network a has no string, which is no unicast "
      "address"},
-    {"A=10.0.0.1", ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A\n",
-     "f.ini:5: port nic0.address: 10.0.0.1 is not a unicast address/prefix such as 10.99.0.1/24 "
+    {"A=10.0.0.1/24,env:A", ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A\n",
+     "f.ini:5: port nic0.address: env:A stands for another reference, 10.0.0.1/24,env:A"},
+    {"A=1.1.1.1,1.1.1.2,1.1.1.3,1.1.1.4,1.1.1.5,1.1.1.6,1.1.1.7,1.1.1.8,1.1.1.9",
+     ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A\n",
+     "f.ini:5: port nic0.address: a port has at most 8 addresses"},
+    {"A=10.0.0", ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A\n",
+     "f.ini:5: port nic0.address: 10.0.0 is not a unicast address/prefix such as 10.99.0.1/24 "
      "or fd00::1/64"},
 };
 
@@ -609,6 +614,20 @@ START_TEST(a_pod_learns_its_address_from_network_status)
 	must_learn("device = net_null0\naddress = env:S[0000:3b:02.1]\n", "10.99.0.5", 2);
 	must_learn("device = net_null0\naddress = env:S[cbr0]\n", "10.244.1.73", 1);
 	ck_assert_uint_eq(c.port[0].address[0].prefix, 32);
+}
+END_TEST
+
+START_TEST(a_pods_own_addresses_come_without_a_prefix)
+{
+	char *environ_[] = {"FAST_PATH_ENABLE=1", "POD_IPS=10.244.1.73,fd00::49", NULL};
+
+	must_load("[port nic0]\ndevice = net_null0\naddress = env:POD_IPS\n"
+	          "[feed t]\nport = nic0\nline_a = [fd00::49]:9000\n",
+	          environ_);
+	ck_assert_uint_eq(c.port[0].address_count, 2);
+	ck_assert_uint_eq(c.port[0].address[0].prefix, 32);
+	ck_assert_uint_eq(c.port[0].address[1].prefix, 128);
+	config_free(&c);
 }
 END_TEST
 
@@ -1047,6 +1066,7 @@ int main(void)
 	tcase_add_test(t, a_kubernetes_service_is_no_misspelling);
 	tcase_add_test(t, references_are_looked_up_when_ports_are_opened);
 	tcase_add_test(t, a_pod_learns_its_address_from_network_status);
+	tcase_add_test(t, a_pods_own_addresses_come_without_a_prefix);
 	tcase_add_test(t, a_reference_that_may_give_nothing_warns);
 	tcase_add_test(t, a_file_holds_addresses_too);
 	tcase_add_test(t, doubtful_settings_warn);
