@@ -509,6 +509,8 @@ static void tell_keys(struct engine *e, struct drain *d, uint64_t had)
 	if (e->config.ownership != CONFIG_OWNERSHIP_ETCD)
 		snprintf(out, n, "; there are no keys to hand over: ownership is %s",
 		         ownership_mode_name(e->ownership));
+	else if (had == 0 && left == 0)
+		snprintf(out, n, "; it had no keys");
 	else if (left == 0)
 		snprintf(out, n, "; %lu keys have new owners", had);
 	else if (e->config.assign != CONFIG_ASSIGN_AUTO)

@@ -102,6 +102,8 @@ def test_workflow_has_the_guides_jobs():
         assert jobs[job]["if"] == f"github.ref == 'refs/heads/{branch}'"
         assert "${{ secrets.%s }}" % secret in json.dumps(jobs[job]["steps"])
         assert f"scripts/deploy.sh run {job.split('-')[1]} " in json.dumps(jobs[job]["steps"])
+    [kept] = [step for step in jobs["build-and-test"]["steps"] if step.get("uses", "").startswith("actions/upload-artifact@")]
+    assert kept["if"] == "always()" and kept["with"]["path"] == "build/artifacts"
     assert "ghcr.io/${OWNER,,}/hft-fast-path" in text and "github.repository_owner" in text
 
 

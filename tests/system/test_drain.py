@@ -113,6 +113,15 @@ def test_nobody_to_take_them(netns, make_etcd, make_engine):  # noqa: F811
     assert etcd.items(REGISTRY) == {}
 
 
+def test_nothing_to_give(netns, make_etcd, make_engine):  # noqa: F811
+    etcd = make_etcd(netns)
+    engine = make_engine(netns, http_only(etcd, "e1", ownership={"mode": "etcd", "assign": "auto"})).start()
+    _, lines, _ = drain(engine)
+    assert lines[-1] == "everything is on the disk; it had no keys"
+    ended(engine)
+    assert etcd.items(REGISTRY) == {}
+
+
 def test_nobody_wants_them(netns, make_etcd, make_engine):  # noqa: F811
     """the other engine does not stand for election, so the wait ends with --timeout"""
     etcd = make_etcd(netns)
