@@ -11,7 +11,7 @@
 
 #define POLL_NS    200000000l
 #define TIMEOUT_S  3600ul
-#define GONE_POLLS 300 /* a minute for the engine's last steps */
+#define GONE_POLLS 50 /* 10 s: it closes its port right after it has told */
 
 static const char usage[] =
     "usage: fastpathctl drain [--url " ENGINE_URL "] [--timeout SECONDS] [--token-file FILE]";

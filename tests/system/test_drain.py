@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """POST /drain and fastpathctl drain: delivered, handed over, stopped; and what they say when something is left."""
+import itertools
+import json
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -187,6 +190,49 @@ def test_signals_meanwhile(make_engine, netns):
     ended(engine)
     assert "not waiting for Kafka any more" in engine.log()
     assert len(engine.journal()) == 1
+
+
+def test_killed_meanwhile(make_engine, netns):
+    engine = make_engine(netns, HTTP_ONLY | {"kafka": {"enable": 1, "bootstrap_servers": "127.0.0.1:1"}}).start()
+    assert engine.post("A", b"x").status_code == 200
+    command = netns.spawn(program("fastpathctl"), "drain", "--timeout", "600", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "kafka: 1 records to deliver\n" in iter(command.stdout.readline, ""), "it is shown as it goes"
+    engine.kill9()
+    _, err = command.communicate(timeout=30 * PATIENCE)
+    assert command.returncode == 1
+    assert err == "fastpathctl: the engine ended before it said how: see its log\n"
+
+
+ENDED = {"engine": "e1", "state": "ended", "complete": True, "message": "all is well"}
+
+
+@pytest.mark.parametrize("answers, words", [
+    ([(503, {"error": "STARTING", "message": "the engine is starting"})], "http://127.0.0.1:8080/drain: the engine is starting"),
+    ([(200, {})], "status 200, and the answer is not about draining: is it fastpath?"),
+    ([(202, ENDED | {"state": "rings"}), (404, {"message": "no\033[2Jsuch path"})], "/drain: no?[2Jsuch path"),
+    ([(202, ENDED | {"state": "rings"}), (200, ENDED)], "the engine is drained, and yet it does not stop: see its log"),
+], ids=["starting", "other", "no longer", "stays"])
+def test_strange_engines(netns, answers, words):
+    """one after the other, the last one for ever"""
+    server = netns.socket()
+    server.bind(("127.0.0.1", 8080))
+    server.listen()
+
+    def serve():
+        for i in itertools.count():
+            try:
+                client, _ = server.accept()
+            except OSError:
+                return  # the test is over
+            status, body = answers[min(i, len(answers) - 1)]
+            text = json.dumps(body).encode()
+            with client:
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (status, len(text), text))
+    threading.Thread(target=serve, daemon=True).start()
+    done = netns.run(program("fastpathctl"), "drain", check=False, timeout=60 * PATIENCE)
+    server.close()
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and words in done.stderr, done
 
 
 def test_who_may(make_engine, wire, tmp_path):
