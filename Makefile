@@ -91,7 +91,7 @@ UNIT_EXTRA_test_log := app/fastpath/log.c
 UNIT_EXTRA_test_clock := app/fastpath/clock.c
 UNIT_EXTRA_test_dataplane := app/fastpath/clock.c $(addprefix app/fastpath/dataplane/,worker.c ingress.c keytable.c)
 UNIT_EXTRA_test_http_control := app/fastpath/clock.c app/fastpath/log.c $(addprefix app/fastpath/control/,loop.c http_routes.c http_events.c \
-                                http_answer.c idempotency.c stats.c metrics_page.c process.c health.c \
+                                http_answer.c idempotency.c stats.c metrics_page.c process.c health.c drain.c \
                                 console.c console_json.c history.c)
 UNIT_EXTRA_test_history := $(addprefix app/fastpath/control/,history.c http_answer.c health.c)
 UNIT_EXTRA_test_rx := app/fastpath/clock.c app/fastpath/dataplane/rx.c

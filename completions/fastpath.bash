@@ -11,7 +11,7 @@ _fastpath_words() {
 _fastpath_value() {
 	local current=${COMP_WORDS[COMP_CWORD]}
 	case $1 in
-	--config | --config-file | --ca-file | --cert-file | --key-file | --password-file | --symbols | --pcap | --replay)
+	--config | --config-file | --ca-file | --cert-file | --key-file | --password-file | --token-file | --symbols | --pcap | --replay)
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -f -- "$current"))
 		;;
@@ -24,7 +24,7 @@ _fastpath_value() {
 	--interface)
 		COMPREPLY=($(cd /sys/class/net && compgen -G "$current*"))
 		;;
-	--url | --count | --endpoints | --user | --engine | --bootstrap | --topic | --from-seq | --to-seq | --since | \
+	--url | --timeout | --count | --endpoints | --user | --engine | --bootstrap | --topic | --from-seq | --to-seq | --since | \
 		--until | --key | --feed | --shard | --limit | --group | --port | --line | --interface-address | --ttl | \
 		--vlan | --rate | --duration | --keys | --key-prefix | --size | --loss | --seed | --speed | --loop)
 		COMPREPLY=()
@@ -63,6 +63,7 @@ _fastpathctl_options() {
 		;;
 	status) echo --url --json --help ;;
 	top) echo --url --count --help ;;
+	drain) echo --url --timeout --token-file --help ;;
 	engines) echo "$etcd" --json ;;
 	assignments) echo "$etcd" --engine --json ;;
 	assign) echo "$etcd" --symbols --dry-run ;;
@@ -74,7 +75,7 @@ _fastpathctl_options() {
 _fastpathctl() {
 	local current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]}
 	if [ "$COMP_CWORD" = 1 ]; then
-		_fastpath_words journal replay status top engines assignments assign move doctor --help --version
+		_fastpath_words journal replay status top drain engines assignments assign move doctor --help --version
 		return
 	fi
 	if [ "$command" = journal ] && [ "$COMP_CWORD" = 2 ]; then

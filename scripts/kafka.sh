@@ -45,11 +45,12 @@ usage() {
 	sed -n '3,23s/^# \{0,1\}//p' "$0"
 }
 
-# a port that nobody listens on now
+# free_port [TAKEN...]: a port that nobody listens on now, and none of these
 free_port() {
 	local port
 	for _ in $(seq 100); do
 		port=$((20000 + RANDOM % 12000))
+		[[ " $* " == *" $port "* ]] && continue
 		[ -n "$(ss -H -l -t -n "sport = :$port")" ] || break
 	done
 	echo "$port"
@@ -131,9 +132,9 @@ make_certificates() {
 
 write_config() {
 	local listeners=PLAINTEXT://$ADDRESS:$PORT advertised=PLAINTEXT://$ADDRESS:$PORT controller tls_port
-	controller=$(free_port)
+	controller=$(free_port "$PORT")
 	if [ $TLS = 1 ]; then
-		tls_port=$(free_port)
+		tls_port=$(free_port "$PORT" "$controller")
 		listeners+=,SASL_SSL://$ADDRESS:$tls_port
 		advertised+=,SASL_SSL://$ADDRESS:$tls_port
 		echo "$ADDRESS:$tls_port" >"$DIR/tls-address"

@@ -63,6 +63,13 @@ kustomize() {
 	fi
 }
 
+# two that ask at a time shall not both make it
+if [ "${1:-}" = tool ]; then
+	mkdir -p "$TOOLS"
+	exec 9>"$TOOLS/lock"
+	flock 9
+fi
+
 case "${1:-} ${2:-}" in
 "tool schemas") schemas ;;
 "tool kustomize") kustomize ;;

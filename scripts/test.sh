@@ -27,7 +27,7 @@ fi
 # These mostly wait, so two of their files run at a time. All others keep both processors of a small machine
 # busy, and run one after the other.
 beside=()
-for name in bench console deploy doctor etcd feedsim guide kafka kafka_faults kafka_takeover kubernetes monitoring \
+for name in bench console deploy doctor drain etcd feedsim guide kafka kafka_faults kafka_takeover kubernetes monitoring \
 	package start_errors versions; do
 	beside+=("tests/system/test_$name.py")
 done

@@ -146,6 +146,7 @@ function drawLabel(u, name, text, x, y, align) {
 	const { ctx } = u;
 	ctx.font = FONT.replace("12px", `${11 * devicePixelRatio}px`);
 	ctx.textAlign = align;
+	ctx.textBaseline = "alphabetic";
 	ctx.fillStyle = colour(name);
 	ctx.fillText(text, x, y);
 }
@@ -328,6 +329,7 @@ class Distribution extends Figure {
 			element("input", { type: "radio", name: "distribution", value, checked: value === this.which }), element("span", {}, label)));
 		this.choice = element("fieldset", { class: "switch" }, element("legend", { class: "hidden" }, "Which latency"), ...choices);
 		this.legend.replaceWith(this.choice);
+		this.when.classList.add("about");
 		this.choice.addEventListener("change", (event) => {
 			this.which = event.target.value;
 			this.show(this.engine);

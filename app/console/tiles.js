@@ -30,7 +30,7 @@ const TILES = [
 		main: format.micros(stats.fast_path_process_p99_us),
 		more: `p50 ${format.text(format.micros(stats.fast_path_process_p50_us))}, p99.9 ` +
 			`${format.text(format.micros(stats.fast_path_process_p999_us))}, limit ${format.text(format.micros(limits.p99_degraded_us))}` } :
-		{ main: { value: "–", unit: "" }, more: "no events in the last 10 s" }) },
+		{ main: { value: "–", unit: "" }, more: "none in the last 10\u00a0s" }) },
 	{ name: "Dropped", part: "drops", show: ({ stats, reasons }) => ({ main: format.amount(windowOf(reasons, "dropped")),
 		unit: "in 10 s", more: `${format.count(stats.fast_path_drops_total)} since the start` +
 			(stats.frames_loss_known ? "" : "; a port's loss is unknown") }) },

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What holds between keys, sections and the environment. */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,79 +22,6 @@ static void go_to_section(struct config_parse *p, uint32_t line)
 	p->key = NULL;
 	p->variable = NULL;
 	p->line = line;
-}
-
-/* the i-th of a comma list; out is cut never: false when there is no such one */
-static bool list_item(const char *list, unsigned long index, char *out, size_t out_len)
-{
-	size_t len;
-
-	for (; index > 0; index--) {
-		list = strchr(list, ',');
-		if (list == NULL)
-			return false;
-		list++;
-	}
-	list += strspn(list, " ");
-	len = strcspn(list, ",");
-	while (len > 0 && isspace((unsigned char)list[len - 1]))
-		len--;
-	if (len == 0 || len >= out_len)
-		return false;
-	memcpy(out, list, len);
-	out[len] = '\0';
-	return true;
-}
-
-/* env:NAME or env:NAME[i]: the text it stands for */
-static int look_up(struct config_parse *p, const struct config_reference *r, char *out,
-                   size_t out_len)
-{
-	char name[sizeof(r->text)];
-	const char *bracket = strchr(r->text, '[');
-	size_t len = bracket == NULL ? strlen(r->text) - 4 : (size_t)(bracket - r->text) - 4;
-	char *end = NULL;
-	unsigned long index = 0;
-	const char *value;
-
-	if (bracket != NULL) {
-		index = isdigit((unsigned char)bracket[1]) ? strtoul(bracket + 1, &end, 10) : 0;
-		if (end == NULL || strcmp(end, "]") != 0)
-			len = 0;
-	}
-	memcpy(name, r->text + 4, len);
-	name[len] = '\0';
-	if (len == 0 || name[strspn(name, CONFIG_NAME_CHARACTERS)] != '\0')
-		return config_fail(p, "%s is not env:NAME or env:NAME[i]", r->text);
-	value = config_environ(p->environ_, name);
-	if (value == NULL)
-		return config_fail(p, "variable %s is not set", name);
-	if (bracket != NULL && !list_item(value, index, out, out_len))
-		return config_fail(p, "variable %s has no item %lu: %.120s", name, index, value);
-	if (bracket == NULL && (size_t)snprintf(out, out_len, "%s", value) >= out_len)
-		return config_fail(p, "variable %s is longer than %zu bytes", name, out_len - 1);
-	return 0;
-}
-
-static int resolve(struct config_parse *p)
-{
-	for (uint32_t i = 0; i < p->reference_count; i++) {
-		struct config_reference *r = &p->reference[i];
-		struct config_port *port = &p->c->port[r->port];
-		char value[sizeof(port->device)];
-
-		p->key = r->key;
-		p->line = r->line;
-		strcpy(p->section_name, port->name);
-		if (look_up(p, r, value, sizeof(value)) < 0)
-			return p->rc;
-		if (strstr(value, "env:") != NULL)
-			return config_fail(p, "%s stands for another reference, %s", r->text,
-			                   value);
-		if (r->key->parse(p, r->key, port, value) < 0)
-			return p->rc;
-	}
-	return 0;
 }
 
 static int find_port(struct config_parse *p, uint32_t feed)
@@ -180,7 +106,7 @@ static int check_ports(struct config_parse *p)
 		return config_fail(
 		    p, "1 needs a port: add a [port NAME] section to the configuration file");
 	}
-	if (c->enable && resolve(p) < 0)
+	if (c->enable && config_resolve(p) < 0)
 		return p->rc;
 	for (uint32_t i = 0; i < c->port_count; i++) {
 		go_to_section(p, p->port_line[i]);

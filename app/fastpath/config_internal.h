@@ -15,7 +15,7 @@ enum config_key_flags {
 	CONFIG_KEY_ANY = 8, /* stands for every key of its section that the table does not name */
 };
 
-/* env:NAME in the file: looked up at the end, and only when ports are opened */
+/* env:NAME or file:PATH in the file: looked up at the end, and only when ports are opened */
 struct config_reference {
 	const struct config_key_info *key;
 	uint32_t port, line;
@@ -72,6 +72,9 @@ const struct config_key_info *config_find(const char *section, const char *key);
 bool config_was_set(const struct config_parse *p, const char *section, const char *key);
 /* What holds between keys, sections and the environment. */
 int config_check(struct config_parse *p);
+
+/* Looks up what env: and file: refer to. */
+int config_resolve(struct config_parse *p);
 
 /* One address of a port, "10.0.0.1/24"; -1 when it is none. */
 int config_parse_interface_address(struct config_address *a, const char *text);

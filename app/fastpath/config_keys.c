@@ -393,7 +393,7 @@ static int parse_addresses(struct config_parse *p, const struct config_key_info 
 	for (char *s = strtok_r(copy, ", \t", &save); s; s = strtok_r(NULL, ", \t", &save)) {
 		int rc = 0;
 
-		if (strncmp(s, "env:", 4) == 0)
+		if (strncmp(s, "env:", 4) == 0 || strncmp(s, "file:", 5) == 0)
 			rc = refer(p, k, s);
 		else if (port->address_count == CONFIG_ADDRESSES_MAX)
 			rc =
@@ -540,7 +540,7 @@ const struct config_key_info config_keys[] = {
 	 .parse = parse_device, IN(config_port, device), .flags = CONFIG_KEY_REQUIRED,
 	 .allowed = "a vdev, a PCI address, env:NAME or env:NAME[i]", .example = "net_af_packet0,iface=eth1,framecnt=16384"},
 	{"port", "address", "", "",
-	 "The port's IPv4 and IPv6 addresses, comma-separated or one a line, or env:NAME.",
+	 "The port's IPv4 and IPv6 addresses, comma-separated or one a line, or where they stand: env:NAME or file:PATH, see above.",
 	 .parse = parse_addresses, IN(config_port, address), .flags = CONFIG_KEY_REPEATED,
 	 .allowed = "a unicast address/prefix such as 10.99.0.1/24 or fd00::1/64", .example = "10.99.0.1/24"},
 	{"port", "mtu", "", "1500", "Buffers are one segment of this size; larger frames are filtered.",

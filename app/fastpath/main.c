@@ -37,6 +37,9 @@
 #define DRAIN_STEP_MS     5
 #define RECOVERY_STEP_MS  2
 #define DRAIN_DEADLINE_NS (30 * CLOCK_NS_PER_S)
+#define KAFKA_END_MS      5000
+#define TELL_NS           (3 * CLOCK_NS_PER_S)
+#define NS_PER_MS         UINT64_C(1000000)
 
 struct engine {
 	struct options options;
@@ -62,6 +65,7 @@ struct engine {
 	struct figures_source *figures;
 	struct control *control;
 	bool pdump;
+	bool forced; /* a second signal came */
 };
 
 static struct engine engine;
@@ -425,22 +429,27 @@ static bool no_requests(struct engine *e)
 }
 
 /* keeps the control loop turning until it is so; false: a second signal, or it takes too long */
-static bool wait_until(struct engine *e, bool (*is_so)(struct engine *), const char *what)
+static bool wait_within(struct engine *e, uint64_t ns, bool (*is_so)(struct engine *))
 {
-	uint64_t deadline = clock_steady_ns() + DRAIN_DEADLINE_NS;
+	uint64_t deadline = clock_steady_ns() + ns;
 
 	while (!is_so(e)) {
-		if (control_step(e->control, DRAIN_STEP_MS) == CONTROL_FORCED) {
-			log_warning("second signal: not waiting for %s; the next start recovers it",
-			            what);
+		if (e->forced || clock_steady_ns() > deadline)
 			return false;
-		}
-		if (clock_steady_ns() > deadline) {
-			log_error("gave up waiting for %s; the next start recovers it", what);
-			return false;
-		}
+		e->forced = control_step(e->control, DRAIN_STEP_MS) == CONTROL_FORCED;
 	}
 	return true;
+}
+
+static bool wait_until(struct engine *e, bool (*is_so)(struct engine *), const char *what)
+{
+	if (wait_within(e, DRAIN_DEADLINE_NS, is_so))
+		return true;
+	if (e->forced)
+		log_warning("second signal: not waiting for %s; the next start recovers it", what);
+	else
+		log_error("gave up waiting for %s; the next start recovers it", what);
+	return false;
 }
 
 static void log_totals(struct engine *e)
@@ -455,26 +464,133 @@ static void log_totals(struct engine *e)
 	         f->messages, f->journaled, filtered, dropped, f->lag);
 }
 
-/* Forward along the way of an event: no new input, rings empty, journal durable. Returns true when nothing
- * is left behind. */
+/* what Kafka does not get now it gets after the next start */
+static void deliver(struct engine *e)
+{
+	struct drain *d = control_drain(e->control);
+	uint32_t ms = d->timeout_ms > 0 ? d->timeout_ms : e->config.kafka_drain_ms;
+
+	if (e->kafka == NULL)
+		return;
+	d->step = DRAIN_KAFKA;
+	kafka_bridge_drain(e->kafka, ms);
+	/* it ends by itself when the time is over */
+	if (!wait_within(e, RTE_MAX(DRAIN_DEADLINE_NS, (ms + KAFKA_END_MS) * NS_PER_MS),
+	                 kafka_ended))
+		log_warning("not waiting for Kafka any more; the next start delivers the rest");
+}
+
+static bool keys_are_elsewhere(struct engine *e)
+{
+	return ownership_key_count(e->ownership) == 0;
+}
+
+/* Whoever asked for the drain sees the keys go. After a signal nobody does: the lease is given back at the very end. */
+static void hand_over(struct engine *e)
+{
+	struct drain *d = control_drain(e->control);
+
+	if (!d->requested || e->config.assign != CONFIG_ASSIGN_AUTO || keys_are_elsewhere(e))
+		return;
+	d->step = DRAIN_HANDOVER;
+	ownership_leave(e->ownership);
+	if (ownership_others(e->ownership) > 0)
+		wait_within(e, d->timeout_ms > 0 ? d->timeout_ms * NS_PER_MS : DRAIN_DEADLINE_NS,
+		            keys_are_elsewhere);
+}
+
+static void tell_keys(struct engine *e, struct drain *d, uint64_t had)
+{
+	size_t n = strlen(d->message);
+	char *out = d->message + n;
+	uint64_t left = ownership_key_count(e->ownership);
+
+	n = sizeof(d->message) - n;
+	if (e->config.ownership != CONFIG_OWNERSHIP_ETCD)
+		snprintf(out, n, "; there are no keys to hand over: ownership is %s",
+		         ownership_mode_name(e->ownership));
+	else if (had == 0 && left == 0)
+		snprintf(out, n, "; it had no keys");
+	else if (left == 0)
+		snprintf(out, n, "; %lu keys have new owners", had);
+	else if (e->config.assign != CONFIG_ASSIGN_AUTO)
+		snprintf(
+		    out, n,
+		    "; %lu keys stay assigned to %s, since ownership.assign is manual: fastpathctl "
+		    "assign or move gives them to others",
+		    left, e->config.engine_id);
+	else if (ownership_others(e->ownership) == 0)
+		snprintf(out, n, "; %lu keys stay assigned to %s: no other engine is registered",
+		         left, e->config.engine_id);
+	else
+		snprintf(out, n,
+		         "; %lu of %lu keys are still assigned to %s: do the others have "
+		         "ownership.assign = auto, and reach etcd and Kafka?",
+		         left, had, e->config.engine_id);
+	d->complete = d->complete && (left == 0 || e->config.ownership != CONFIG_OWNERSHIP_ETCD);
+}
+
+static bool is_told(struct engine *e)
+{
+	return control_drain(e->control)->told;
+}
+
+/* how it ended, in one line; whoever asked for it may read it before the engine is gone */
+static void tell(struct engine *e, bool clean, uint64_t had)
+{
+	struct drain *d = control_drain(e->control);
+	const struct figures *f;
+
+	if (!d->requested)
+		return;
+	figures_set_draining(e->figures); /* anew: what they were may be a moment old */
+	f = figures_get(e->figures, clock_realtime_ns());
+	d->complete = clean && (e->kafka == NULL || f->kafka.lag == 0);
+	if (!clean)
+		snprintf(d->message, sizeof(d->message),
+		         "not everything is on the disk: the next start recovers it");
+	else if (e->kafka == NULL)
+		snprintf(d->message, sizeof(d->message), "everything is on the disk");
+	else if (f->kafka.lag > 0)
+		snprintf(d->message, sizeof(d->message),
+		         "Kafka did not take %lu records in time: the next start delivers them",
+		         f->kafka.lag);
+	else
+		snprintf(d->message, sizeof(d->message), "everything is delivered to Kafka");
+	tell_keys(e, d, had);
+	d->step = DRAIN_ENDED;
+	log_info("drained: %s", d->message);
+	wait_within(e, TELL_NS, is_told);
+}
+
+/* Forward along the way of an event: no new input, rings empty, journal durable, Kafka has it, the keys are
+ * somebody else's. Returns true when nothing is left in memory. */
 static bool drain(struct engine *e)
 {
+	struct drain *d = control_drain(e->control);
+	uint64_t keys = ownership_key_count(e->ownership);
 	bool clean;
 
 	figures_set_draining(e->figures);
-	control_stop_accepting(e->control);
+	d->step = DRAIN_RINGS;
+	control_stop_events(e->control);
+	/* nobody watches a stop by a signal, and no client may hold it up */
+	if (!d->requested)
+		control_stop_accepting(e->control);
 	dataplane_drain(&e->dataplane);
 	clean = wait_until(e, rings_empty, "the rings");
 	dataplane_stop(&e->dataplane);
+	d->step = DRAIN_DISK;
 	for (uint32_t i = 0; i < e->config.worker_lcore_count; i++)
 		journal_thread_finish(&e->journal[i]);
 	clean = clean && wait_until(e, all_written, "the disk");
-	clean = clean && wait_until(e, no_requests, "HTTP requests");
-	/* what Kafka does not get now it gets after the next start */
-	if (clean && e->kafka != NULL) {
-		kafka_bridge_drain(e->kafka);
-		wait_until(e, kafka_ended, "Kafka");
+	if (clean) {
+		deliver(e);
+		hand_over(e);
 	}
+	tell(e, clean, keys);
+	control_stop_accepting(e->control);
+	clean = clean && wait_until(e, no_requests, "HTTP requests");
 	figures_set_draining(e->figures);
 	log_totals(e);
 	return clean;
@@ -545,7 +661,7 @@ static int run(struct engine *e)
 	figures_set_ready(e->figures, true);
 	figures_tick(e->figures, clock_realtime_ns());
 	log_ready(e);
-	clean = control_run(e->control) == CONTROL_SIGNAL && drain(e);
+	clean = control_run(e->control) != CONTROL_FORCED && drain(e);
 	return unwind(e, clean) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

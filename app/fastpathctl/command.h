@@ -34,6 +34,7 @@ int cmd_journal_repair(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_drain(int argc, char **argv);
 int cmd_engines(int argc, char **argv);
 int cmd_assignments(int argc, char **argv);
 int cmd_assign(int argc, char **argv);

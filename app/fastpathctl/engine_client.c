@@ -17,6 +17,8 @@ struct engine_client {
 	char *answer;
 	size_t len;
 	bool too_long;
+	bool gone; /* nobody answered the last request */
+	struct curl_slist *headers;
 };
 
 static size_t keep(char *data, size_t size, size_t count, void *arg)
@@ -71,6 +73,7 @@ void engine_client_close(struct engine_client *c)
 	if (!c)
 		return;
 	curl_easy_cleanup(c->curl);
+	curl_slist_free_all(c->headers);
 	free(c->answer);
 	free(c);
 }
@@ -87,6 +90,8 @@ static json_t *get(struct engine_client *c, const char *path, long *status,
 	c->why[0] = '\0';
 	curl_easy_setopt(c->curl, CURLOPT_URL, url);
 	CURLcode rc = curl_easy_perform(c->curl);
+
+	c->gone = rc != CURLE_OK && !c->too_long;
 
 	if (c->too_long) {
 		snprintf(err, ENGINE_ERROR_MAX,
@@ -151,6 +156,65 @@ json_t *engine_health(struct engine_client *c, char err[ENGINE_ERROR_MAX])
 		return NULL;
 	}
 	return o;
+}
+
+void engine_client_token(struct engine_client *c, const char *token)
+{
+	char header[512];
+	struct curl_slist *more;
+
+	snprintf(header, sizeof(header), "Authorization: Bearer %s", token);
+	more = curl_slist_append(c->headers, header);
+	if (more)
+		c->headers = more;
+	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
+}
+
+static bool is_drain(const json_t *o)
+{
+	return json_is_string(json_object_get(o, "state")) &&
+	       json_is_boolean(json_object_get(o, "complete")) &&
+	       json_is_string(json_object_get(o, "message"));
+}
+
+static json_t *no_drain(struct engine_client *c, json_t *o, long status, char err[ENGINE_ERROR_MAX])
+{
+	const char *message = json_string_value(json_object_get(o, "message"));
+
+	if (message)
+		snprintf(err, ENGINE_ERROR_MAX, "%.100s/drain: %s", c->url, printable(message));
+	else
+		snprintf(err, ENGINE_ERROR_MAX,
+		         "%.300s/drain: status %ld, and the answer is not about draining: is it "
+		         "fastpath?",
+		         c->url, status);
+	json_decref(o);
+	return NULL;
+}
+
+json_t *engine_drain(struct engine_client *c, unsigned int timeout_s, long *status,
+                     char err[ENGINE_ERROR_MAX])
+{
+	char path[32] = "/drain";
+
+	if (timeout_s > 0)
+		snprintf(path, sizeof(path), "/drain?timeout=%u", timeout_s);
+	curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, "");
+	json_t *o = get(c, path, status, err);
+
+	curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
+	if (o && *status != 409 && (*status != 202 || !is_drain(o)))
+		return no_drain(c, o, *status, err);
+	return o;
+}
+
+json_t *engine_drain_state(struct engine_client *c, bool *gone, char err[ENGINE_ERROR_MAX])
+{
+	long status = 0;
+	json_t *o = get(c, "/drain", &status, err);
+
+	*gone = !o && c->gone;
+	return o && !is_drain(o) ? no_drain(c, o, status, err) : o;
 }
 
 static const json_t *member(const json_t *stats, const char *format, va_list args)

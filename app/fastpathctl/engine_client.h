@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The figures of a running engine over HTTP, for `status` and `top`. One thread. */
+/* A running engine over HTTP, for `status`, `top` and `drain`. One thread. */
 #ifndef FASTPATHCTL_ENGINE_CLIENT_H
 #define FASTPATHCTL_ENGINE_CLIENT_H
 
@@ -21,6 +21,15 @@ void engine_client_close(struct engine_client *c);
 json_t *engine_stats(struct engine_client *c, char err[ENGINE_ERROR_MAX]);
 /* GET /health, also when it says 503; a new reference. NULL: one line in err. */
 json_t *engine_health(struct engine_client *c, char err[ENGINE_ERROR_MAX]);
+
+/* The bearer token that the next requests carry. Copied. */
+void engine_client_token(struct engine_client *c, const char *token);
+/* POST /drain; timeout_s 0: the engine's own. A new reference: how far it is; with status 409 it was draining
+ * already. NULL: one line in err. */
+json_t *engine_drain(struct engine_client *c, unsigned int timeout_s, long *status,
+                     char err[ENGINE_ERROR_MAX]);
+/* GET /drain; a new reference. NULL: one line in err, *gone: since nobody answers. */
+json_t *engine_drain_state(struct engine_client *c, bool *gone, char err[ENGINE_ERROR_MAX]);
 
 /* a member of /stats, 0 or "?" when it is not there; text without control characters, valid until the
  * next call */

@@ -14,6 +14,8 @@ static const struct command commands[] = {
      cmd_replay},
     {"status", "[--url URL] [--json]", "figures of a running engine (" ENGINE_URL ")", cmd_status},
     {"top", "[--url URL] [--count N]", "the same, live: once a second", cmd_top},
+    {"drain", "[--url URL] [--timeout SECONDS] [--token-file FILE]",
+     "a running engine delivers what it has, hands over its keys, and stops", cmd_drain},
     {"engines", "[--json]",
      "who is registered in etcd, with the number of its keys; --help for TLS and users",
      cmd_engines},

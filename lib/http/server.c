@@ -416,6 +416,13 @@ const void *http_request_body(const struct http_request *r, size_t *len, bool *t
 	return r->body_len ? r->body : "";
 }
 
+bool http_request_is_local(const struct http_request *r)
+{
+	const struct in6_addr *a = &r->connection->client;
+
+	return IN6_IS_ADDR_V4MAPPED(a) ? a->s6_addr[12] == 127 : IN6_IS_ADDR_LOOPBACK(a);
+}
+
 uint64_t http_request_now(const struct http_request *r)
 {
 	return r->server->now_ns;

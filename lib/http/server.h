@@ -80,6 +80,8 @@ const char *http_request_query(const struct http_request *r); /* as sent; NULL: 
 const char *http_request_header(const struct http_request *r, const char *name);
 /* The body; *too_large: it was above body_max and is not kept. */
 const void *http_request_body(const struct http_request *r, size_t *len, bool *too_large);
+/* whether the client is on this host: it came over loopback */
+bool http_request_is_local(const struct http_request *r);
 uint64_t http_request_now(const struct http_request *r); /* the now_ns of this run */
 
 /* Not answered yet: the connection rests until http_answer. */

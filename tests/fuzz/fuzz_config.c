@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any file, and any variables: the bytes behind a line "%%" are NAME=value lines. */
 /* fuzz-sources: app/fastpath/config.c app/fastpath/config_check.c app/fastpath/config_ini.c */
-/* fuzz-sources: app/fastpath/config_keys.c app/fastpath/config_lcores.c */
+/* fuzz-sources: app/fastpath/config_keys.c app/fastpath/config_lcores.c app/fastpath/config_reference.c */
 /* fuzz-sources: app/fastpath/config_eal.c */
 #include <stdlib.h>
 #include <string.h>

@@ -68,6 +68,8 @@ class Console:
 
     def shoot(self, name, whole=False):
         os.makedirs(ARTIFACTS, exist_ok=True)
+        if whole:
+            self.evaluate("scrollTo(0, 0)")
         self.browser.call("screenshot", file=os.path.join(ARTIFACTS, f"{name}.png"), whole=whole)
 
     def blameless(self):
@@ -279,9 +281,9 @@ def test_burst(start, make_console, wire):
     assert console.evaluate("document.querySelector('[data-tile=\"Dropped\"]').dataset.status") == "unhealthy"
     last = engine.get("/console.json").json()["history"]["last"]
     wait_for(lambda: engine.get("/console.json").json()["history"]["last"] > last + 3, 20, "a few seconds more")
-    console.shoot("degraded", whole=True)
+    console.shoot("unhealthy", whole=True)
     console.browser.call("scheme", value="light")
-    console.shoot("degraded-light")
+    console.shoot("unhealthy-light")
     console.browser.call("scheme", value="dark")
     feed.stop()
     stats = engine.rest(60)
@@ -290,6 +292,38 @@ def test_burst(start, make_console, wire):
     console.wait("#state-title", "^Healthy$", 40)
     console.wait("#change-list", r"drops\s+healthy[\s\S]*drops\s+unhealthy")
     console.blameless()
+
+
+def test_degraded(start, make_console, wire):
+    """Kafka away: amber, not red; the reason says what it is and how much waits, and events go on"""
+    engine = start(kafka={"enable": 1, "bootstrap_servers": "127.0.0.1:1"})
+    feed = senders.Feedsim(wire, count=None, rate=3000)
+    console = make_console(engine).open()
+    console.evaluate("document.querySelector('#range input[value=\"120\"]').click()")
+    wait_for(lambda: engine.get("/console.json").json()["history"]["last"] > 40, 80, "a history")
+    console.wait("#state-title", "^Degraded$")
+    console.wait("#reasons", r"kafka[\s\S]*127\.0\.0\.1:1[\s\S]*since \d\d:\d\d:\d\d")
+    assert console.evaluate("document.title").startswith("▲ degraded")
+    assert console.evaluate("document.getElementById('state').dataset.status") == "degraded"
+    assert console.evaluate("document.querySelector('[data-tile=\"Dropped\"]').dataset.status") != "unhealthy"
+    console.shoot("degraded", whole=True)
+    console.browser.call("scheme", value="light")
+    console.shoot("degraded-light")
+    phone = make_console(engine).open(width=390, height=844, touch=True)
+    phone.wait("#state-title", "^Degraded$")
+    phone.wait("#reasons", "127\\.0\\.0\\.1:1")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    phone.shoot("degraded-phone")
+    feed.stop()
+    # on its way out: whoever watches sees that it is meant
+    engine.http.post(f"http://{engine.address}/drain?timeout=600", timeout=20)
+    console.wait("#reasons", "draining before a stop")
+    console.wait("#facts", r"Ready\s+draining")
+    console.shoot("draining")
+    engine.process.kill()
+    console.expected = phone.expected = ["ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]
+    console.blameless()
+    phone.blameless()
 
 
 def test_restart(start, make_console):

@@ -102,6 +102,8 @@ def test_workflow_has_the_guides_jobs():
         assert jobs[job]["if"] == f"github.ref == 'refs/heads/{branch}'"
         assert "${{ secrets.%s }}" % secret in json.dumps(jobs[job]["steps"])
         assert f"scripts/deploy.sh run {job.split('-')[1]} " in json.dumps(jobs[job]["steps"])
+    [kept] = [step for step in jobs["build-and-test"]["steps"] if step.get("uses", "").startswith("actions/upload-artifact@")]
+    assert kept["if"] == "always()" and kept["with"]["path"] == "build/artifacts"
     assert "ghcr.io/${OWNER,,}/hft-fast-path" in text and "github.repository_owner" in text
 
 
@@ -112,7 +114,9 @@ def test_deploys(deploy, overlay):
     status, output, asked, applied = deploy(overlay)
     assert status == 0 and f"deploy: {IMAGE}:{TAG} runs" in output and not undone(asked), output
     [deployment] = [one for one in applied if one["kind"] == "Deployment"]
-    assert [c["image"] for c in deployment["spec"]["template"]["spec"]["containers"]] == [f"{IMAGE}:{TAG}"]
+    pod = deployment["spec"]["template"]["spec"]
+    assert {c["image"] for c in pod["containers"] + pod.get("initContainers", [])} == {f"{IMAGE}:{TAG}"}
+    assert len(pod["containers"]) == 1
     assert "hft-config" not in [one["metadata"]["name"] for one in applied], "a cluster's own ConfigMap is left alone"
     assert {"Namespace", "PriorityClass", "Service", "NetworkPolicy", "PodDisruptionBudget"} <= {one["kind"] for one in applied}
 

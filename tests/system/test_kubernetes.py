@@ -187,7 +187,8 @@ def test_time_to_stop_and_to_start():
     with open(os.path.join(ROOT, "app", "fastpath", "main.c"), encoding="utf-8") as file:
         source = file.read()
     [deadline] = re.findall(r"#define DRAIN_DEADLINE_NS \((\d+) \* CLOCK_NS_PER_S\)", source)
-    waits = len(re.findall(r"\bwait_until\(e, ", source))
+    # rings, disk and requests; and Kafka
+    waits = len(re.findall(r"\bwait_until\(e, ", source)) + len(re.findall(r"\bwait_within\(e, RTE_MAX\(DRAIN_DEADLINE_NS,", source))
     assert waits == 4
     for workload in (DEPLOYMENT, JOB):
         assert pod(workload)["terminationGracePeriodSeconds"] > waits * int(deadline)
@@ -268,6 +269,89 @@ def test_sriov_resource():
     assert patch["spec"]["template"]["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"] == network["metadata"]["name"]
     variable = "PCIDEVICE_" + re.sub(r"[./]", "_", resource.upper())
     assert f"device = env:{variable}[0]\n" in document("overlays/sriov/common/config.yaml")["data"]["fastpath.ini"]
+
+
+def test_base_address(tmp_path):
+    """the pod's own address: a line may be unicast to it"""
+    config = tmp_path / "fastpath.ini"
+    text = document("configmap.yaml")["data"]["fastpath.ini"]
+    config.write_text(text.replace("239.1.1.1:9000", "10.244.1.73:9000").replace("iface=eth0", "iface=lo"))
+    assert environment(DEPLOYMENT)["POD_IP"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+    for address, words in (("10.244.1.73", "configuration is good"), ("10.244.1.74", "nor an address of port nic0")):
+        done = subprocess.run([os.path.join(BUILD, "fastpath"), "--check-config", "--config", str(config)],
+                              env=dict(os.environ, FAST_PATH_ENABLE="1", POD_IP=address, JOURNAL_DIR=str(tmp_path / "journal"),
+                                       HTTP_LISTEN="127.0.0.1:0"), capture_output=True, text=True, check=False)
+        assert words in done.stdout + done.stderr
+
+
+STATUS = [
+    {"name": "cbr0", "interface": "eth0", "ips": ["10.244.1.73"], "default": True, "dns": {}},
+    {"name": f"{NAMESPACE}/hft-nic0", "interface": "net1", "ips": ["10.99.0.5"], "mac": "20:04:0f:f1:88:01", "dns": {},
+     "device-info": {"type": "pci", "version": "1.1.0", "pci": {"pci-address": "0000:3b:02.1"}}}]
+
+
+@pytest.mark.parametrize("variant", ["mlx5", "vfio"])
+def test_sriov_address(variant, tmp_path):
+    """the pod finds its VF's address in network-status: volume, path and reference of the built overlay, read by
+    fastpath from a file as Multus writes it"""
+    items = build(f"overlays/sriov/{variant}")
+    deployment = only(items, "Deployment")
+    [volume] = [v for v in pod(deployment)["volumes"] if "downwardAPI" in v]
+    [item] = volume["downwardAPI"]["items"]
+    assert item["fieldRef"]["fieldPath"] == "metadata.annotations['k8s.v1.cni.cncf.io/network-status']"
+    [mount] = [m for m in container(deployment)["volumeMounts"] if m["name"] == volume["name"]]
+    path = os.path.join(mount["mountPath"], item["path"])
+    ini = only(items, "ConfigMap", "hft-config")["data"]["fastpath.ini"]
+    assert f"address = file:{path}?\n" in ini
+    here = tmp_path / "network-status"
+    config = tmp_path / "fastpath.ini"
+    # unicast to the pod's address: refused unless it was found
+    config.write_text("[eal]\nlcores = 0@0,1@0,2@0\n" + ini.replace(path, str(here)).replace("239.1.1.1:9000", "10.99.0.5:9000"))
+    env = dict(os.environ, FAST_PATH_ENABLE="1", FAST_PATH_CONFIG=str(config), JOURNAL_DIR=str(tmp_path / "journal"),
+               HTTP_LISTEN="127.0.0.1:0", PCIDEVICE_OPENSHIFT_IO_HFT_NIC0="0000:3b:02.1")
+
+    def check():
+        done = subprocess.run([os.path.join(BUILD, "fastpath"), "--check-config"], env=env, capture_output=True,
+                              text=True, check=False)
+        assert done.returncode == 2, done
+        [line] = done.stderr.splitlines()
+        return line
+    unknown = "[feed ticks] line_a is neither a multicast group nor an address of port nic0"
+    assert check().endswith(unknown), "the file is not there yet"
+    here.write_text(json.dumps(STATUS[:1]))
+    assert check().endswith(unknown), "no network of this device"
+    here.write_text(json.dumps(STATUS, indent=4))
+    # as far as a machine without that VF gets
+    assert "0000:3b:02.1" in check() and unknown not in check()
+
+
+@pytest.mark.parametrize("delay", [0, 0.5], ids=["there", "late"])
+def test_sriov_waits_for_network_status(delay, tmp_path):
+    """the init container's command as it stands, the folder aside"""
+    deployment = only(build("overlays/sriov/mlx5"), "Deployment")
+    [one] = pod(deployment)["initContainers"]
+    assert one["image"] == container(deployment)["image"]
+    assert one["resources"]["requests"] == one["resources"]["limits"]
+    assert one["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert one["securityContext"]["readOnlyRootFilesystem"] and not one["securityContext"]["privileged"]
+    [mount] = one["volumeMounts"]
+    here = tmp_path / "network-status"
+    command = [word.replace(mount["mountPath"], str(tmp_path)) for word in one["command"]]
+    if delay == 0:
+        here.write_text(json.dumps(STATUS))
+    else:
+        here.write_text("")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        if delay:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(timeout=delay)
+            here.write_text(json.dumps(STATUS))
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "", "")
+    here.unlink()
+    never = [word.replace("timeout 30", "timeout 0.1") for word in command]
+    done = subprocess.run(never, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 0 and "does Multus make this pod's networks?" in done.stderr
 
 
 # ---- overlays ----

@@ -17,6 +17,18 @@
 #define X50  X10 X10 X10 X10 X10
 #define X200 X50 X50 X50 X50
 
+/* as Multus writes it, less what is not looked at */
+#define STATUS                                                                                     \
+	"S=[{\"name\":\"cbr0\",\"interface\":\"eth0\",\"ips\":[\"10.244.1.73\"],\"default\":true," \
+	"\"dns\":{}},"                                                                             \
+	"{\"name\":\"ns/"                                                                          \
+	"a\",\"interface\":\"net1\",\"ips\":[\"10.99.0.5\",\"fd00::5\"],\"dns\":{},"               \
+	"\"device-info\":{\"type\":\"pci\",\"version\":\"1.1.0\",\"pci\":{\"pci-address\":"        \
+	"\"0000:3b:02.1\"}}},"                                                                     \
+	"{\"name\":\"ns/"                                                                          \
+	"b\",\"dns\":{},\"device-info\":{\"pci\":{\"pci-address\":\"0000:3b:02.2\"}}},"            \
+	"{\"name\":\"ns/b\"},{\"name\":\"ns/c\",\"ips\":[\"239.0.0.1\"]}]"
+
 static struct config c;
 static char err[CONFIG_ERROR_MAX];
 
@@ -287,8 +299,59 @@ static const struct {
      "f.ini:4: port nic0.device: env:A[x] is not env:NAME or env:NAME[i]"},
     {"A=env:B", ENABLED "[port nic0]\ndevice = env:A\n",
      "f.ini:4: port nic0.device: env:A stands for another reference, env:B"},
-    {"A=10.0.0.1", ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A\n",
-     "f.ini:5: port nic0.address: 10.0.0.1 is not a unicast address/prefix such as 10.99.0.1/24 "
+    {"A=b", ENABLED "[port nic0]\ndevice = env:A?\n",
+     "f.ini:4: port nic0.device: env:A? is not env:NAME or env:NAME[i]"},
+    {"A=b", ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A[\n",
+     "f.ini:5: port nic0.address: env:A[ is not env:NAME, env:NAME[WHICH], file:PATH or "
+     "file:PATH[WHICH]"},
+    {"A=b", ENABLED "[port nic0]\ndevice = net_null0\naddress = file:\n",
+     "f.ini:5: port nic0.address: file: is not env:NAME, env:NAME[WHICH], file:PATH or "
+     "file:PATH[WHICH]"},
+    {"A=10.0.0.1/24", ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A[x]\n",
+     "f.ini:5: port nic0.address: env:A[x]: variable A holds a list: [x] is no number that begins "
+     "at 0"},
+    {"A=10.0.0.1/24", ENABLED "[port nic0]\ndevice = net_null0\naddress = env:B?, env:A[1]?\n",
+     "f.ini:5: port nic0.address: variable A has no item 1: 10.0.0.1/24"},
+    {"A=file:/etc/x", ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A\n",
+     "f.ini:5: port nic0.address: env:A stands for another reference, file:/etc/x"},
+    {"A=1", ENABLED "[port nic0]\ndevice = net_null0\naddress = file:/nonexistent[x]\n",
+     "f.ini:5: port nic0.address: /nonexistent: No such file or directory"},
+    {"A=1", ENABLED "[port nic0]\ndevice = net_null0\naddress = file:/dev/null?\n",
+     "f.ini:5: port nic0.address: /dev/null is no file"},
+    {"A=" X200 X200 X200, ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A\n",
+     "f.ini:5: port nic0.address: variable A is longer than 511 bytes"},
+    /* network-status */
+    {"A=[{", ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A[n]?\n",
+     "f.ini:5: port nic0.address: variable A is no network-status: line 1, column 2: string or '}' "
+     "expected near end of file"},
+    {"A=[]", ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A?\n",
+     "f.ini:5: port nic0.address: env:A?: device net_null0 is no PCI address: name the network, "
+     "env:A[NETWORK]"},
+    {"A=[]", ENABLED "[port nic0]\ndevice = 3b:02.1\naddress = env:A\n",
+     "f.ini:5: port nic0.address: variable A has no network 0000:3b:02.1; there are none"},
+    {STATUS, ENABLED "[port nic0]\ndevice = net_null0\naddress = env:S[x]\n",
+     "f.ini:5: port nic0.address: variable S has no network x; there are cbr0, ns/a "
+     "(0000:3b:02.1), ns/b (0000:3b:02.2), ns/b, ns/c"},
+    {STATUS, ENABLED "[port nic0]\ndevice = net_null0\naddress = env:S[b]?\n",
+     "f.ini:5: port nic0.address: variable S has 2 networks b: name one by its PCI address; there "
+     "are cbr0, ns/a (0000:3b:02.1), ns/b (0000:3b:02.2), ns/b, ns/c"},
+    {STATUS, ENABLED "[port nic0]\ndevice = 0000:3b:02.2,x=1\naddress = env:S\n",
+     "f.ini:5: port nic0.address: variable S: network ns/b has no address: does its ipam give "
+     "any?"},
+    {STATUS, ENABLED "[port nic0]\ndevice = net_null0\naddress = env:S[c]?\n",
+     "f.ini:5: port nic0.address: variable S: network ns/c has 239.0.0.1, which is no unicast "
+     "address"},
+    {"S=[{\"name\": \"a\", \"ips\": [1]}]",
+     ENABLED "[port nic0]\ndevice = net_null0\naddress = env:S[a]\n",
+     "f.ini:5: port nic0.address: variable S: network a has no string, which is no unicast "
+     "address"},
+    {"A=10.0.0.1/24,env:A", ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A\n",
+     "f.ini:5: port nic0.address: env:A stands for another reference, 10.0.0.1/24,env:A"},
+    {"A=1.1.1.1,1.1.1.2,1.1.1.3,1.1.1.4,1.1.1.5,1.1.1.6,1.1.1.7,1.1.1.8,1.1.1.9",
+     ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A\n",
+     "f.ini:5: port nic0.address: a port has at most 8 addresses"},
+    {"A=10.0.0", ENABLED "[port nic0]\ndevice = net_null0\naddress = env:A\n",
+     "f.ini:5: port nic0.address: 10.0.0 is not a unicast address/prefix such as 10.99.0.1/24 "
      "or fd00::1/64"},
 };
 
@@ -522,6 +585,101 @@ START_TEST(references_are_looked_up_when_ports_are_opened)
 	must_load(text, NULL);
 	ck_assert_str_eq(c.port[0].device, "");
 	config_free(&c);
+}
+END_TEST
+
+/* the one address of the port after loading `port` */
+static void must_learn(const char *port, const char *first, uint32_t count)
+{
+	char *environ_[] = {"FAST_PATH_ENABLE=1", "PCI=0000:3b:02.2,0000:3b:02.1", STATUS, NULL};
+	char text[1024], got[INET6_ADDRSTRLEN];
+
+	snprintf(text, sizeof(text),
+	         "[port nic0]\n%s[feed t]\nport = nic0\nline_a = 239.1.1.1:9000\n", port);
+	must_load(text, environ_);
+	ck_assert_uint_eq(c.port[0].address_count, count);
+	ck_assert_ptr_nonnull(
+	    inet_ntop(c.port[0].address[0].family, c.port[0].address[0].bytes, got, sizeof(got)));
+	ck_assert_str_eq(got, first);
+	config_free(&c);
+}
+
+START_TEST(a_pod_learns_its_address_from_network_status)
+{
+	/* by the device, which may stand below; by name; by PCI address */
+	must_learn("address = env:S\ndevice = env:PCI[1]\n", "10.99.0.5", 2);
+	must_learn("device = 3b:02.1,mprq_en=1\naddress = 10.0.0.1/24, env:S\n", "10.0.0.1", 3);
+	must_learn("device = net_null0\naddress = env:S[a]\n", "10.99.0.5", 2);
+	must_learn("device = net_null0\naddress = env:S[ns/a]?\n", "10.99.0.5", 2);
+	must_learn("device = net_null0\naddress = env:S[0000:3b:02.1]\n", "10.99.0.5", 2);
+	must_learn("device = net_null0\naddress = env:S[cbr0]\n", "10.244.1.73", 1);
+	ck_assert_uint_eq(c.port[0].address[0].prefix, 32);
+}
+END_TEST
+
+START_TEST(a_pods_own_addresses_come_without_a_prefix)
+{
+	char *environ_[] = {"FAST_PATH_ENABLE=1", "POD_IPS=10.244.1.73,fd00::49", NULL};
+
+	must_load("[port nic0]\ndevice = net_null0\naddress = env:POD_IPS\n"
+	          "[feed t]\nport = nic0\nline_a = [fd00::49]:9000\n",
+	          environ_);
+	ck_assert_uint_eq(c.port[0].address_count, 2);
+	ck_assert_uint_eq(c.port[0].address[0].prefix, 32);
+	ck_assert_uint_eq(c.port[0].address[1].prefix, 128);
+	config_free(&c);
+}
+END_TEST
+
+START_TEST(a_reference_that_may_give_nothing_warns)
+{
+	char *environ_[] = {"FAST_PATH_ENABLE=1", STATUS, NULL};
+
+	must_load(
+	    "[port nic0]\ndevice = net_null0\naddress = env:A?, file:/nonexistent?, env:S[x]?\n"
+	    "address = env:S[0000:3b:02.2]?\n"
+	    "[feed t]\nport = nic0\nline_a = 239.1.1.1:9000\n",
+	    environ_);
+	ck_assert_uint_eq(c.port[0].address_count, 0);
+	ck_assert_uint_eq(c.warning_count, 4);
+	ck_assert_str_eq(c.warning[0], "port nic0: env:A? gives no address: variable A is not set");
+	ck_assert_str_eq(c.warning[1],
+	                 "port nic0: file:/nonexistent? gives no address: /nonexistent: No such "
+	                 "file or directory");
+	ck_assert_str_eq(
+	    c.warning[2],
+	    "port nic0: env:S[x]? gives no address: variable S has no network x; there are cbr0, "
+	    "ns/a (0000:3b:02.1), ns/b (0000:3b:02.2), ns/b, ns/c");
+	ck_assert_str_eq(c.warning[3],
+	                 "port nic0: env:S[0000:3b:02.2]? gives no address: variable S: network "
+	                 "ns/b has no address: does its ipam give any?");
+	config_free(&c);
+}
+END_TEST
+
+START_TEST(a_file_holds_addresses_too)
+{
+	char path[] = "/tmp/fastpath-test-status-XXXXXX", text[256];
+	int fd = mkstemp(path);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(dprintf(fd, "%s\n", STATUS + 2), (int)strlen(STATUS + 2) + 1);
+	snprintf(text, sizeof(text), "device = net_null0\naddress = file:%s[a]\n", path);
+	must_learn(text, "10.99.0.5", 2);
+	ck_assert_int_eq(ftruncate(fd, 0), 0);
+	ck_assert_int_eq((int)pwrite(fd, "10.0.0.1/24\n", 12, 0), 12);
+	snprintf(text, sizeof(text), "device = net_null0\naddress = file:%s\n", path);
+	must_learn(text, "10.0.0.1", 1);
+	for (int i = 0; i < 2; i++) {
+		char file[300], *environ_[] = {"FAST_PATH_ENABLE=1", NULL};
+
+		ck_assert_int_eq(ftruncate(fd, i == 0 ? 0 : 65537), 0);
+		snprintf(file, sizeof(file), "[port nic0]\n%s", text);
+		ck_assert_int_eq(load(file, environ_), -EINVAL);
+		ck_assert_ptr_nonnull(strstr(err, i == 0 ? " is empty" : ": File too large"));
+	}
+	close(fd);
+	unlink(path);
 }
 END_TEST
 
@@ -907,6 +1065,10 @@ int main(void)
 	tcase_add_test(t, variables_go_over_the_file);
 	tcase_add_test(t, a_kubernetes_service_is_no_misspelling);
 	tcase_add_test(t, references_are_looked_up_when_ports_are_opened);
+	tcase_add_test(t, a_pod_learns_its_address_from_network_status);
+	tcase_add_test(t, a_pods_own_addresses_come_without_a_prefix);
+	tcase_add_test(t, a_reference_that_may_give_nothing_warns);
+	tcase_add_test(t, a_file_holds_addresses_too);
 	tcase_add_test(t, doubtful_settings_warn);
 	tcase_add_test(t, the_development_profile_loads);
 	suite_add_tcase(s, t);

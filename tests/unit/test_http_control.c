@@ -1282,6 +1282,84 @@ START_TEST(signals)
 }
 END_TEST
 
+START_TEST(drain_is_asked_for_once)
+{
+	json_t *o;
+
+	ck_assert_int_eq(ask("GET /drain", "", ""), 200);
+	o = answer_json();
+	ck_assert_str_eq(json_string_value(json_object_get(o, "state")), "running");
+	ck_assert(json_is_false(json_object_get(o, "complete")));
+	json_decref(o);
+	ck_assert_int_eq(ask("PUT /drain", "", ""), 405);
+	assert_header("Allow: GET, HEAD, POST");
+	ck_assert_int_eq(ask("POST /drain", "Origin: http://x\r\n", ""), 403);
+	assert_error("FROM_A_PAGE");
+	static const char *const wrong[] = {
+	    "", "0", "3601", "-1", "1x", "1000000000", "99999999999999999999"};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "POST /drain?timeout=%s", wrong[i]);
+		ck_assert_int_eq(ask(line, "", ""), 400);
+		assert_error("BAD_ARGUMENT");
+	}
+	ck_assert(!control_drain(control)->requested);
+	ck_assert_int_eq(control_step(control, 0), CONTROL_GOES_ON);
+	ck_assert_int_eq(ask("POST /drain?timeout=3600", "", ""), 202);
+	ck_assert(control_drain(control)->requested);
+	ck_assert_uint_eq(control_drain(control)->timeout_ms, 3600000);
+	ck_assert_int_eq(control_run(control), CONTROL_DRAIN);
+	ck_assert_int_eq(ask("POST /drain", "", ""), 409);
+	assert_error("DRAINING");
+	/* a signal meanwhile is the first one */
+	raise(SIGTERM);
+	ck_assert_int_eq(control_step(control, 1000), CONTROL_SIGNAL);
+	raise(SIGTERM);
+	ck_assert_int_eq(control_step(control, 1000), CONTROL_FORCED);
+}
+END_TEST
+
+START_TEST(drain_is_seen_to_its_end)
+{
+	struct drain *d = control_drain(control);
+	json_t *o;
+
+	ck_assert_int_eq(ask("POST /drain", "", ""), 202);
+	ck_assert_uint_eq(d->timeout_ms, 0);
+	control_stop_events(control);
+	ck_assert_int_eq(ask("POST /events?key=BTC", "", "{}"), 503);
+	assert_error("DRAINING");
+	for (int step = DRAIN_RINGS; step < DRAIN_ENDED; step++) {
+		d->step = (enum drain_step)step;
+		ck_assert_int_eq(ask("GET /drain", "", ""), 200);
+		ck_assert_ptr_nonnull(strstr(answer, drain_step_name(d->step)));
+		ck_assert(!d->told);
+	}
+	d->step = DRAIN_ENDED;
+	d->complete = true;
+	strcpy(d->message, "all is well");
+	ck_assert_int_eq(ask("GET /drain", "", ""), 200);
+	o = answer_json();
+	ck_assert(json_is_true(json_object_get(o, "complete")));
+	ck_assert_str_eq(json_string_value(json_object_get(o, "message")), "all is well");
+	json_decref(o);
+	ck_assert(d->told);
+}
+END_TEST
+
+START_TEST(drain_wants_the_token)
+{
+	strcpy(config.http_token, "secret");
+	ck_assert_int_eq(ask("POST /drain", "", ""), 401);
+	assert_error("UNAUTHORIZED");
+	ck_assert(!control_drain(control)->requested);
+	ck_assert_int_eq(ask("GET /drain", "", ""), 200);
+	ck_assert_int_eq(ask("POST /drain", "Authorization: Bearer secret\r\n", ""), 202);
+}
+END_TEST
+
 static uint32_t watched;
 
 static void on_watched(void *arg, uint32_t events)
@@ -1458,6 +1536,9 @@ static Suite *suite(void)
 	tcase_add_test(t, slow_clients_do_not_hold_up_the_end);
 	tcase_add_test(t, destroy_answers_what_waits);
 	tcase_add_test(t, signals);
+	tcase_add_test(t, drain_is_asked_for_once);
+	tcase_add_test(t, drain_is_seen_to_its_end);
+	tcase_add_test(t, drain_wants_the_token);
 	tcase_add_test(t, watches);
 	tcase_add_test(t, an_idle_loop_sleeps);
 	tcase_add_test(t, wake_from_another_thread);

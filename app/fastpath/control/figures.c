@@ -202,8 +202,9 @@ static void gather_lcores(struct figures_source *s, struct figures *f)
 		    .polls = counter_read(&l->polls),
 		    .empty_polls = counter_read(&l->empty_polls),
 		    .longest_gap_ns = longest_gap_ns(l),
-		    .moving =
-		        clock_duration_ns(counter_read(&l->last_poll_tsc), tsc) < CLOCK_NS_PER_S,
+		    /* in a stop they end, and are not stuck */
+		    .moving = s->draining || clock_duration_ns(counter_read(&l->last_poll_tsc),
+		                                               tsc) < CLOCK_NS_PER_S,
 		};
 		if (s->ticks > 0 && tsc > then->tsc && busy >= then->busy_tsc[i])
 			f->lcore[i].busy_ratio =

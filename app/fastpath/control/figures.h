@@ -42,7 +42,7 @@ struct lcore_figures {
 	double busy_ratio; /* 0..1 over the last 10 s: time in polls that found work */
 	uint64_t polls, empty_polls;
 	uint64_t longest_gap_ns; /* between two polls, in the last 10 s, naps not counted */
-	bool moving;             /* polled within the last second */
+	bool moving;             /* polled within the last second, or a stop has begun */
 };
 
 struct ring_figures {

@@ -210,38 +210,116 @@ static bool token_matches(const char *header, const char *token)
 	return !different;
 }
 
-static void post_events(struct routes *routes, struct http_request *r)
+/* what changes something needs the token, where there is one */
+static bool authorized(struct routes *routes, struct http_request *r)
 {
 	const char *token = routes->config->http_token;
 
-	if (token[0] && !token_matches(http_request_header(r, "Authorization"), token)) {
-		http_answer_header(r, "WWW-Authenticate", "Bearer realm=\"fastpath\"");
-		http_answer_error(r, 401, "UNAUTHORIZED",
-		                  "this request needs the header Authorization: Bearer TOKEN, with "
-		                  "the token of http.token_file");
+	if (!token[0] || token_matches(http_request_header(r, "Authorization"), token))
+		return true;
+	http_answer_header(r, "WWW-Authenticate", "Bearer realm=\"fastpath\"");
+	http_answer_error(r, 401, "UNAUTHORIZED",
+	                  "this request needs the header Authorization: Bearer TOKEN, with "
+	                  "the token of http.token_file");
+	return false;
+}
+
+static void post_events(struct routes *routes, struct http_request *r)
+{
+	if (authorized(routes, r))
+		events_handle(routes->events, r);
+}
+
+static void get_drain(struct routes *routes, struct http_request *r)
+{
+	struct drain *d = routes->drain;
+
+	d->told |= d->step == DRAIN_ENDED;
+	http_answer_json(r, 200, drain_json(d, figures_now(routes)));
+}
+
+/* Without a token whoever reaches the port could stop the engine, and a page in the operator's browser reaches
+ * loopback. */
+static bool may_drain(struct routes *routes, struct http_request *r)
+{
+	if (!authorized(routes, r))
+		return false;
+	if (!routes->config->http_token[0] && !http_request_is_local(r)) {
+		http_answer_error(
+		    r, 403, "NOT_LOCAL",
+		    "without a token only this host may drain the engine, over loopback; set "
+		    "http.token_file (HTTP_TOKEN_FILE) to allow it from elsewhere");
+		return false;
+	}
+	if (http_request_header(r, "Origin")) {
+		http_answer_error(
+		    r, 403, "FROM_A_PAGE",
+		    "a page in a browser may not drain the engine: use fastpathctl drain");
+		return false;
+	}
+	return true;
+}
+
+/* seconds in milliseconds, 0: none given; -1: answered as an error */
+static int64_t drain_timeout_ms(struct http_request *r)
+{
+	char text[8];
+	ssize_t n = url_argument(http_request_query(r), "timeout", text, sizeof(text) - 1);
+	unsigned long seconds = 0;
+
+	if (n == -ENOENT)
+		return 0;
+	if (n > 0 && all_digits(text, (size_t)n)) {
+		text[n] = '\0';
+		seconds = strtoul(text, NULL, 10);
+	}
+	if (seconds >= 1 && seconds <= DRAIN_TIMEOUT_MAX_S)
+		return (int64_t)seconds * 1000;
+	http_answer_error(r, 400, "BAD_ARGUMENT",
+	                  "timeout must be one whole number of seconds from 1 to %d",
+	                  DRAIN_TIMEOUT_MAX_S);
+	return -1;
+}
+
+/* the loop sees that it is requested, and main goes on from there */
+static void post_drain(struct routes *routes, struct http_request *r)
+{
+	struct drain *d = routes->drain;
+	int64_t timeout_ms;
+
+	if (!may_drain(routes, r) || (timeout_ms = drain_timeout_ms(r)) < 0)
+		return;
+	if (d->requested || d->step != DRAIN_RUNNING) {
+		http_answer_error(
+		    r, 409, "DRAINING",
+		    "the engine is about to stop already; GET /drain says how far it is");
 		return;
 	}
-	events_handle(routes->events, r);
+	d->requested = true;
+	d->timeout_ms = (uint32_t)timeout_ms;
+	http_answer_json(r, 202, drain_json(d, figures_now(routes)));
 }
 
 static const struct route {
 	const char *path;
 	bool prefix;
-	bool post;
 	bool engine; /* needs one that has started */
-	void (*handle)(struct routes *routes, struct http_request *r);
+	/* NULL: not with this method */
+	void (*get)(struct routes *routes, struct http_request *r);
+	void (*post)(struct routes *routes, struct http_request *r);
 } route_table[] = {
-    {"/health", false, false, false, get_health},
-    {"/health/live", false, false, false, get_live},
-    {"/health/ready", false, false, false, get_ready},
-    {"/events", false, true, true, post_events},
-    {"/stats", false, false, false, get_stats},
-    {"/metrics", false, false, false, get_metrics},
-    {"/keys/", true, false, true, get_key},
-    {"/ownership", false, false, true, get_ownership},
-    {"/", false, false, false, get_console},
-    {"/console/", true, false, false, get_console},
-    {"/console.json", false, false, false, get_console_json},
+    {"/health", false, false, get_health, NULL},
+    {"/health/live", false, false, get_live, NULL},
+    {"/health/ready", false, false, get_ready, NULL},
+    {"/events", false, true, NULL, post_events},
+    {"/drain", false, true, get_drain, post_drain},
+    {"/stats", false, false, get_stats, NULL},
+    {"/metrics", false, false, get_metrics, NULL},
+    {"/keys/", true, true, get_key, NULL},
+    {"/ownership", false, true, get_ownership, NULL},
+    {"/", false, false, get_console, NULL},
+    {"/console/", true, false, get_console, NULL},
+    {"/console.json", false, false, get_console_json, NULL},
 };
 
 static const struct route *find_route(const char *path)
@@ -266,13 +344,19 @@ void routes_handle(void *arg, struct http_request *r)
 		http_answer_error(
 		    r, 404, "NOT_FOUND",
 		    "there is no such path; there are / (the console), /health, /health/live, "
-		    "/health/ready, /events, /stats, /metrics, /keys/KEY, /ownership");
+		    "/health/ready, /events, /drain, /stats, /metrics, /keys/KEY, /ownership");
 		return;
 	}
 	bool get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+	void (*handle)(struct routes *, struct http_request *) = get ? route->get
+	                                                         : strcmp(method, "POST") == 0
+	                                                             ? route->post
+	                                                             : NULL;
 
-	if (route->post ? strcmp(method, "POST") != 0 : !get) {
-		const char *allow = route->post ? "POST" : "GET, HEAD";
+	if (!handle) {
+		const char *allow = !route->get    ? "POST"
+		                    : !route->post ? "GET, HEAD"
+		                                   : "GET, HEAD, POST";
 
 		http_answer_header(r, "Allow", allow);
 		http_answer_error(r, 405, "METHOD_NOT_ALLOWED", "%s takes %s", route->path, allow);
@@ -284,5 +368,5 @@ void routes_handle(void *arg, struct http_request *r)
 		                  "the engine is starting; /health/ready tells when it is done");
 		return;
 	}
-	route->handle(routes, r);
+	handle(routes, r);
 }

@@ -4,6 +4,7 @@
 #define CONTROL_HTTP_ROUTES_H
 
 #include "config.h"
+#include "control/drain.h"
 #include "control/figures.h"
 #include "control/history.h"
 #include "control/http_events.h"
@@ -18,6 +19,7 @@ struct routes {
 	const struct history *history;
 	struct events *events;
 	const struct http_server *server;
+	struct drain *drain;
 };
 
 /* the handle callback of the server; arg: struct routes */

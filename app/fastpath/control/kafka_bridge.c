@@ -546,9 +546,9 @@ int kafka_bridge_start(struct kafka_bridge *b, struct journal_thread *journal,
 	return 0;
 }
 
-void kafka_bridge_drain(struct kafka_bridge *b)
+void kafka_bridge_drain(struct kafka_bridge *b, uint32_t timeout_ms)
 {
-	atomic_store(&b->deadline_ns, clock_steady_ns() + b->config->kafka_drain_ms * MS);
+	atomic_store(&b->deadline_ns, clock_steady_ns() + timeout_ms * MS);
 	atomic_store(&b->ending, true);
 }
 

@@ -32,8 +32,8 @@ void kafka_bridge_set_ownership(struct kafka_bridge *b, struct ownership *o);
 /* Start the thread. journal: one a worker, started. Returns 0 or -errno with err set. */
 int kafka_bridge_start(struct kafka_bridge *b, struct journal_thread *journal,
                        char err[CONFIG_ERROR_MAX]);
-/* Nothing becomes durable any more: deliver what is left within kafka.drain_ms, then end. */
-void kafka_bridge_drain(struct kafka_bridge *b);
+/* Nothing becomes durable any more: deliver what is left within timeout_ms, then end. */
+void kafka_bridge_drain(struct kafka_bridge *b, uint32_t timeout_ms);
 bool kafka_bridge_done(const struct kafka_bridge *b);
 /* Ends the thread, whatever it does, before the journal's threads are closed; figures can still be
  * asked for. Harmless on NULL, as is kafka_bridge_destroy. */

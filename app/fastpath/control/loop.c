@@ -50,6 +50,7 @@ struct control {
 	struct http_server *http;
 	struct events *events;
 	struct routes routes;
+	struct drain drain;
 	LIST_HEAD(watch_list, watch) watches, gone;
 };
 
@@ -252,8 +253,11 @@ struct control *control_create(const struct config *config, struct figures_sourc
 	c->history = history_create();
 	c->next_tick_ns = steady_ns() + SECOND_NS;
 	c->events = events_create(config, figures);
-	c->routes = (struct routes){
-	    .config = config, .figures = figures, .history = c->history, .events = c->events};
+	c->routes = (struct routes){.config = config,
+	                            .figures = figures,
+	                            .history = c->history,
+	                            .events = c->events,
+	                            .drain = &c->drain};
 	err[0] = '\0';
 	rc = open_descriptors(c);
 	if (rc == 0)
@@ -346,7 +350,7 @@ enum control_end control_step(struct control *c, int timeout_ms)
 	serve(c);
 	tick(c, steady_ns());
 	if (c->signals == signals)
-		return CONTROL_GOES_ON;
+		return c->drain.requested ? CONTROL_DRAIN : CONTROL_GOES_ON;
 	return c->signals > 1 ? CONTROL_FORCED : CONTROL_SIGNAL;
 }
 
@@ -358,6 +362,16 @@ enum control_end control_run(struct control *c)
 		end = control_step(c, -1);
 	} while (end == CONTROL_GOES_ON);
 	return end;
+}
+
+struct drain *control_drain(struct control *c)
+{
+	return &c->drain;
+}
+
+void control_stop_events(struct control *c)
+{
+	events_drain(c->events);
 }
 
 void control_stop_accepting(struct control *c)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "control/drain.h"
 #include "control/figures.h"
 #include "control/ownership.h"
 #include "dataplane/ingress.h"
@@ -20,6 +21,7 @@ enum control_end {
 	CONTROL_GOES_ON,
 	CONTROL_SIGNAL, /* SIGTERM, SIGINT or SIGHUP: drain, then stop */
 	CONTROL_FORCED, /* a second one: stop now */
+	CONTROL_DRAIN,  /* POST /drain: as a signal, in every turn from there on */
 };
 
 /* Main thread, before any other thread is made: SIGTERM, SIGINT and SIGHUP are blocked everywhere, to be
@@ -48,9 +50,13 @@ uint16_t control_port(const struct control *c);
 /* One turn: sleeps until there is something to do, at most timeout_ms (-1: as long as it likes,
  * which is a second), does it, and says whether a signal came since the last call. */
 enum control_end control_step(struct control *c, int timeout_ms);
-/* Turns until a signal. */
+/* Turns until a signal or a POST /drain. */
 enum control_end control_run(struct control *c);
 
+/* what GET /drain tells */
+struct drain *control_drain(struct control *c);
+/* Takes no new event any more; everything else goes on. */
+void control_stop_events(struct control *c);
 /* Takes no new connection and no new event any more; what waits is served by further steps. */
 void control_stop_accepting(struct control *c);
 /* whole requests: waiting, or being answered */

@@ -384,6 +384,15 @@ bool ownership_engine_at(const struct ownership *o, uint32_t i, const char **eng
 	return true;
 }
 
+uint32_t ownership_others(const struct ownership *o)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < o->engine_count; i++)
+		count += strcmp(o->engine[i].id, o->self.id) != 0;
+	return count;
+}
+
 void ownership_set_fence(struct ownership *o, int (*fence)(void *arg, const char *engine),
                          void *arg)
 {

@@ -34,6 +34,10 @@ const struct ownership_keyset *ownership_keys(const struct ownership *o);
 /* what the lcores report their quiescent states to; NULL: the set never changes */
 struct rte_rcu_qsbr *ownership_rcu(const struct ownership *o);
 
+/* Before a stop, when nothing of ours is on its way any more: gives the registration back, so that the engines with
+ * ownership.assign = auto give our keys to others, and goes on following etcd. */
+void ownership_leave(struct ownership *o);
+
 /* A descriptor that is readable when ownership_step has something to do; -1: never. */
 int ownership_fd(const struct ownership *o);
 void ownership_step(struct ownership *o);
@@ -54,6 +58,9 @@ bool ownership_key_at(const struct ownership *o, uint64_t i, const void **key, u
  * the end. Borrowed until the next step. */
 bool ownership_engine_at(const struct ownership *o, uint32_t i, const char **engine,
                          const char **url, uint64_t *keys);
+
+/* how many other engines are registered in etcd */
+uint32_t ownership_others(const struct ownership *o);
 
 /* Any thread: whether this engine's registration in etcd is certainly alive. Without etcd always
  * true. */

@@ -128,10 +128,11 @@ struct ownership {
 	/* registration */
 	int64_t lease, registered_revision;
 	bool registered, registering;
+	bool leaving;                    /* a stop: not to be registered again */
 	_Atomic uint64_t lease_until_ns; /* steady */
 	char held_by[LAYOUT_INSTANCE_MAX];
 	bool held;
-	struct etcd_call *renewal;
+	struct etcd_call *renewal, *revocation;
 	uint64_t next_renewal_ns, renewal_sent_ns;
 	uint64_t lease_asked_ns; /* when we sent what etcd has granted or renewed last */
 

@@ -125,7 +125,7 @@ void ownership_registry_take(struct ownership *o, const struct etcd_answer *a)
 		o->held_by[0] = '\0';
 	}
 	/* whoever sees no registration may take the keys */
-	if (was && !o->registered)
+	if (was && !o->registered && !o->leaving)
 		ownership_cutoff_lost(o);
 	if (o->held)
 		ownership_cutoff_usurped(o);
@@ -185,7 +185,7 @@ static void on_renewed(void *arg, const struct etcd_reply *reply)
 	struct ownership *o = arg;
 
 	o->renewal = NULL;
-	if (reply->error != 0)
+	if (reply->error != 0 || o->leaving)
 		return;
 	if (reply->answer->ttl > 0) {
 		o->lease_asked_ns = o->renewal_sent_ns;
@@ -218,8 +218,42 @@ static void go_on_registering(struct ownership *o, uint64_t now_ns)
 	o->registering = call != NULL;
 }
 
+static void on_given_back(void *arg, const struct etcd_reply *reply)
+{
+	struct ownership *o = arg;
+
+	o->revocation = NULL;
+	/* what etcd does not know any more is given back too */
+	if (reply->error == 0)
+		o->lease = 0;
+}
+
+/* after a good poll, until etcd has taken it */
+static void give_back(struct ownership *o)
+{
+	if (o->lease == 0 || o->revocation != NULL)
+		return;
+	o->registered = false;
+	o->revocation =
+	    etcd_call(o->etcd, ETCD_LEASE_REVOKE, etcd_lease(o->lease), on_given_back, o);
+}
+
+void ownership_leave(struct ownership *o)
+{
+	if (o->mode != CONFIG_OWNERSHIP_ETCD || o->leaving)
+		return;
+	o->leaving = true;
+	log_info("etcd: engine %s leaves the registry", o->self.id);
+	give_back(o);
+}
+
 void ownership_registry_step(struct ownership *o, uint64_t now_ns)
 {
+	if (o->leaving) {
+		if (o->poll_failures == 0)
+			give_back(o);
+		return;
+	}
 	if (o->lease != 0 && o->renewal == NULL && now_ns >= o->next_renewal_ns) {
 		o->renewal_sent_ns = now_ns;
 		o->next_renewal_ns = now_ns + LAYOUT_RENEW_S * SECOND_NS;
