@@ -11,8 +11,9 @@
 
 _Static_assert(WORKER_BURST <= 64, "a bit each");
 
-/* keys that are fetched from memory while as many events are appended: no more than a processor asks for at once */
-#define KEYS_AHEAD 16u
+/* events that are appended, then remembered, while the keys of as many more come from memory: processors do not ask
+ * for many more lines at once */
+#define STRIDE 16u
 
 static struct rte_mbuf *mbuf_of(struct event_source *source)
 {
@@ -24,11 +25,7 @@ static struct rte_mbuf *mbuf_of(struct event_source *source)
 static uint32_t append(struct worker *w, const struct event_desc *d, uint32_t n)
 {
 	uint64_t first = w->memlog->next_seq;
-	uint32_t appended;
-
-	for (uint32_t i = 0; i < n; i++)
-		keytable_prefetch(&w->keys, d[i].key_hash);
-	appended = memlog_append_burst(w->memlog, d, n);
+	uint32_t appended = memlog_append_burst(w->memlog, d, n);
 
 	for (uint32_t i = 0; i < appended; i++)
 		keytable_note(&w->keys, event_key(&d[i]), d[i].key_len, d[i].key_hash, first + i);
@@ -49,14 +46,17 @@ static void tell_ingress(struct memlog *m, const struct event_desc *d, uint32_t 
 static uint64_t append_all(struct worker *w, const struct event_desc *d, uint32_t n)
 {
 	uint64_t done = 0;
-	uint32_t i = 0;
+	uint32_t i = 0, fetched = 0;
 
 	while (i < n) {
 		uint64_t first = w->memlog->next_seq;
-		uint32_t run = append(w, &d[i], RTE_MIN(n - i, KEYS_AHEAD));
+		uint32_t run;
 
+		for (; fetched < n && fetched < i + 2 * STRIDE; fetched++)
+			keytable_prefetch(&w->keys, d[fetched].key_hash);
+		run = append(w, &d[i], RTE_MIN(n - i, STRIDE));
 		tell_ingress(w->memlog, &d[i], run, first);
-		done |= (run < 64 ? (UINT64_C(1) << run) - 1 : UINT64_MAX) << i;
+		done |= ((UINT64_C(1) << run) - 1) << i;
 		i += run;
 		if (run == 0)
 			i++; /* a shorter one behind it may fit */
