@@ -666,7 +666,7 @@ const struct config_key_info config_keys[] = {
 	{"kafka", "transaction_events", "", "10000", "Most events of one transaction.",
 	 NUMBER(config, kafka_transaction_events, parse_u64, 1, 1000000)},
 	{"kafka", "transaction_ms", "", "100", "Age at which a transaction that is not full is committed, ms.",
-	 NUMBER(config, kafka_transaction_ms, parse_u64, 1, 10000)},
+	 NUMBER(config, kafka_transaction_ms, parse_u64, 1, 5000)},
 	{"kafka", "drain_ms", "", "5000", "How long a stop waits for Kafka to take what is durable, ms.",
 	 NUMBER(config, kafka_drain_ms, parse_u64, 0, 25000)},
 	{"kafka", "accept_partitions", "", "0",

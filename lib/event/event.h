@@ -75,6 +75,9 @@ static inline uint64_t event_load_word(const void *at)
 	return word;
 }
 
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+              "zeros behind the bytes are a word's high ones");
+
 /* 1 to 7 bytes as a word with zeros behind them; no other byte is read */
 static inline uint64_t event_short_word(const uint8_t *at, uint32_t len)
 {

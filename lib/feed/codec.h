@@ -63,9 +63,10 @@ enum reason feed_decode_other(const struct feed_codec *codec, const uint8_t *mes
  * Decode the `len` bytes at `message` (any alignment; nothing beyond them is read).
  *
  * Returns REASON_NONE and fills *out, or:
- *   MALFORMED         empty; keyed: K is 0 or ends beyond the message; json: not exactly one object
- * as RFC 8259 has it, in valid UTF-8, or FEED_JSON_DEPTH_MAX exceeded, or its key member is
- * missing, there twice, empty or not a string KEY_TOO_LONG      longer than EVENT_KEY_MAX
+ *   MALFORMED         empty; keyed: K is 0 or ends beyond the message; json: not exactly one object as RFC 8259 has
+ *                     it, in valid UTF-8, or FEED_JSON_DEPTH_MAX exceeded, or its key member is missing, there
+ *                     twice, empty or not a string
+ *   KEY_TOO_LONG      longer than EVENT_KEY_MAX
  *   PAYLOAD_TOO_LONG  longer than EVENT_PAYLOAD_MAX; json is not looked at then
  * The key points into `message`, or into `key_copy` where it does not stand in the message as such
  * (fixed, and JSON strings with escapes). key_copy may be written to in any case.

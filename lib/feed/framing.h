@@ -19,6 +19,8 @@ enum feed_framing {
 	FEED_FRAMING_RAW, /* a datagram is one message, an empty one too */
 };
 
+#define FEED_FRAMING_MESSAGES_MAX 1 /* in one datagram, of all framings */
+
 /* the iterator's state, its own business */
 struct feed_datagram {
 	const uint8_t *at;

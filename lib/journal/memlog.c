@@ -3,14 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_branch_prediction.h>
+
 #include "journal/crc32c.h"
 #include "journal/memlog.h"
 
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-
-#define HEADER_SIZE    sizeof(struct journal_record)
-#define PREFETCH_AHEAD 1024
+#define HEADER_SIZE sizeof(struct journal_record)
+#define BYTES_AHEAD 1024
 
 /* append writes the fields as words */
 static_assert(offsetof(struct journal_record, seq) == 8, "word 0");
@@ -146,7 +145,7 @@ static inline void prefetch_to_write(const uint8_t *at)
 /* what follows was written a turn of the ring ago and read by another processor since: ask for it back early */
 static inline void prefetch_ahead(const uint8_t *to, uint32_t size)
 {
-	const uint8_t *at = to + PREFETCH_AHEAD;
+	const uint8_t *at = to + BYTES_AHEAD;
 
 	prefetch_to_write(at);
 	if (size > 64)
@@ -174,26 +173,18 @@ static inline uint64_t last_word(const uint8_t *from, uint32_t len, uint32_t tot
 	return word;
 }
 
-static inline uint64_t load_word(const void *from)
-{
-	uint64_t word;
-
-	memcpy(&word, from, sizeof(word));
-	return word;
-}
-
 /* `words` words, copied and summed in one go: summing what was just written, in pieces of another size, stalls */
 static inline uint64_t copy_words(uint8_t *to, const uint8_t *from, uint32_t words, uint64_t crc)
 {
 	for (; words >= 4; words -= 4, to += 32, from += 32) {
-		crc = crc32c_word(crc, load_word(from));
-		crc = crc32c_word(crc, load_word(from + 8));
-		crc = crc32c_word(crc, load_word(from + 16));
-		crc = crc32c_word(crc, load_word(from + 24));
+		crc = crc32c_word(crc, event_load_word(from));
+		crc = crc32c_word(crc, event_load_word(from + 8));
+		crc = crc32c_word(crc, event_load_word(from + 16));
+		crc = crc32c_word(crc, event_load_word(from + 24));
 		memcpy(to, from, 32);
 	}
 	for (; words > 0; words--, to += 8, from += 8) {
-		crc = crc32c_word(crc, load_word(from));
+		crc = crc32c_word(crc, event_load_word(from));
 		memcpy(to, from, 8);
 	}
 	return crc;
@@ -218,7 +209,7 @@ static inline uint64_t put_body(uint8_t *to, const uint8_t *from, uint32_t len, 
 	return crc32c_word(crc, word);
 }
 
-/* the same where the payload does not follow the key */
+/* the same where the payload does not follow the key, which has a byte at least */
 static __attribute__((noinline)) uint64_t
 put_parts(struct journal_record *r, const struct event_desc *d, uint32_t size, uint64_t crc)
 {
@@ -230,7 +221,8 @@ put_parts(struct journal_record *r, const struct event_desc *d, uint32_t size, u
 
 static inline uint64_t put_field(struct journal_record *r, int field, uint64_t word, uint64_t crc)
 {
-	memcpy((uint8_t *)&r->seq + 8 * field, &word, sizeof(word));
+	memcpy((uint8_t *)r + offsetof(struct journal_record, seq) + 8 * field, &word,
+	       sizeof(word));
 	return crc32c_word(crc, word);
 }
 
@@ -248,7 +240,7 @@ static inline uint64_t put_fields(struct journal_record *r, const struct event_d
 	crc = put_field(r, 0, seq, crc);
 	crc = put_field(r, 1, source->rx_time_ns, crc);
 	crc = put_field(r, 2, d->feed_seq, crc);
-	crc = put_field(r, 3, load_word(source->session), crc);
+	crc = put_field(r, 3, event_load_word(source->session), crc);
 	crc = put_field(r, 4, session_end_feed | (uint64_t)d->payload_len << 32, crc);
 	return put_field(r, 5, key_len_type | (uint64_t)source->clock << 16, crc);
 }
@@ -285,6 +277,7 @@ uint32_t memlog_append_burst(struct memlog *m, const struct event_desc *d, uint3
 		if (unlikely(size > (size_t)(stop - to))) {
 			append_move(m, to);
 			bool made = append_make_room(m, size);
+			/* also without room: what follows the loop counts from here */
 			to = m->data + m->head_offset;
 			stop = to + append_room(m);
 			if (!made)

@@ -31,11 +31,12 @@ struct memlog_header {
 	uint64_t first_seq;  /* of the record at position 0 */
 	uint32_t crc;        /* CRC32C of all fields above */
 	uint32_t reserved;
-	alignas(64) _Atomic uint64_t published; /* position behind the last whole record; worker */
-	alignas(
-	    64) _Atomic uint64_t released; /* position up to which segments are durable; writer */
-	_Atomic uint64_t
-	    released_seq; /* segments hold at least all up to it; may lag behind released */
+	/* worker: position behind the last whole record */
+	alignas(64) _Atomic uint64_t published;
+	/* writer: position up to which segments are durable, and a number up to which they hold at least all, which may
+	 * lag behind it */
+	alignas(64) _Atomic uint64_t released;
+	_Atomic uint64_t released_seq;
 };
 static_assert(sizeof(struct memlog_header) <= MEMLOG_HEADER_SIZE, "records follow at a page");
 static_assert(offsetof(struct memlog_header, crc) == 56, "memlog version 1");
@@ -96,8 +97,9 @@ void memlog_detach(struct memlog *m);
 /* Worker. Append one record; returns its sequence number, or 0 when there is no room. What is
  * appended is invisible to everyone, recovery included, until memlog_publish. */
 uint64_t memlog_append(struct memlog *m, const struct event_desc *d);
-/* Worker. The same for n descriptors, in their order, up to the first for which there is no room. Returns how many
- * were appended; the first has the sequence number that m->next_seq was. */
+/* Worker. The same for n descriptors, in their order, up to the first for which there is no room or that is longer
+ * than EVENT_KEY_MAX or EVENT_PAYLOAD_MAX allow. Returns how many were appended; the first has the sequence number that
+ * m->next_seq was. */
 uint32_t memlog_append_burst(struct memlog *m, const struct event_desc *d, uint32_t n);
 uint64_t memlog_append_entry(struct memlog *m, const struct journal_entry *e);
 /* Worker. Make what was appended visible; once a burst. now_ns: any steady clock, also the

@@ -11,6 +11,7 @@
 #define NET_CLASSIFY_H
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -49,9 +50,13 @@ struct net_packet {
 	uint16_t payload_len; /* 0..65527 */
 };
 
-#define NET_PLAIN_IP      14 /* where the parts of a plain frame stand */
-#define NET_PLAIN_UDP     34
-#define NET_PLAIN_PAYLOAD 42
+#define NET_PLAIN_IP        14 /* where the parts of a plain frame stand */
+#define NET_PLAIN_UDP       34
+#define NET_PLAIN_PAYLOAD   42
+#define NET_PLAIN_TYPE      0x450008   /* 08 00 45: IPv4, version 4, a header of 5 words */
+#define NET_PLAIN_WHOLE_UDP 0x11000000 /* 00 00 .. 11: no fragment, protocol 17 */
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+              "words are compared and summed as they stand");
 
 /* one's complement addition of 64-bit words; it folds to the Internet checksum (RFC 1071) whatever the size of the
  * words is */
@@ -72,10 +77,10 @@ static inline uint64_t net_load_word(const uint8_t *at)
 static inline uint64_t net_sum_32(uint64_t sum, const uint8_t *at)
 {
 #ifdef __x86_64__
-	/* compilers see no chain of carries */
+	/* compilers make no chain of carries of the loop below */
 	__asm__(
 	    "addq (%1), %0\n\tadcq 8(%1), %0\n\tadcq 16(%1), %0\n\tadcq 24(%1), %0\n\tadcq $0, %0"
-	    : "+r"(sum)
+	    : "+&r"(sum)
 	    : "r"(at), "m"(*(const uint8_t(*)[32])at)
 	    : "cc");
 	return sum;
@@ -125,11 +130,12 @@ static inline bool net_classify_plain(const uint8_t *frame, uint32_t len,
 		return false;
 	memcpy(&type, frame + 12, 4); /* EtherType, version and header length, (service) */
 	memcpy(&last, frame + 20, 4); /* fragment, (time to live), protocol */
-	if (unlikely((type & 0xffffff) != 0x450008 || (last & 0xff00ff3f) != 0x11000000))
+	if (unlikely((type & 0xffffff) != NET_PLAIN_TYPE ||
+	             (last & 0xff00ff3f) != NET_PLAIN_WHOLE_UDP))
 		return false;
 	memcpy(&length[0], frame + NET_PLAIN_IP + 2, 2);
 	memcpy(&length[1], frame + NET_PLAIN_UDP + 4, 2);
-	/* a rotation; rte_be_to_cpu_16 exchanges two halves of a register */
+	/* one rotation each; rte_be_to_cpu_16 is an xchg of two bytes on x86, which takes three times as long */
 	total_len = ntohs(length[0]);
 	udp_len = ntohs(length[1]);
 	if (unlikely(total_len > len - NET_PLAIN_IP || udp_len + 20 > total_len || udp_len < 8))
@@ -157,16 +163,18 @@ enum reason net_classify_any(const uint8_t *frame, uint32_t len,
 /*
  * Classify the `len` bytes at `frame`, which may have any alignment; nothing beyond them is read.
  *
- * Returns REASON_NONE and fills *out for a whole UDP datagram whose checksums are good. Otherwise
- * *out is undefined and the reason is, in this order of inspection: TRUNCATED     the frame ends
- * before what its headers announce NOT_IP        another EtherType, a third tag, an IEEE 802.3
- * length BAD_HEADER    wrong IP version, IHL < 5, a length below its own header or above its
- * container (total length, UDP length, extension headers), a jumbogram, hop-by-hop options not in
- * first place, a routing header with segments left, more than NET_IPV6_EXTENSIONS_MAX headers
- *   BAD_CHECKSUM  as asked for; UDP over IPv6 without a checksum (unless trusted). No UDP checksum
- * is fine over IPv4 FRAGMENT      IPv4 with an offset or more to come; any IPv6 fragment header,
- * atomic ones too NOT_UDP       another protocol Bytes behind the IP packet are Ethernet padding,
- * bytes behind the datagram inside the IP packet are left out of the payload: both are fine.
+ * Returns REASON_NONE and fills *out for a whole UDP datagram whose checksums are good. Otherwise *out is undefined and
+ * the reason is, in this order of inspection:
+ *   TRUNCATED     the frame ends before what its headers announce
+ *   NOT_IP        another EtherType, a third tag, an IEEE 802.3 length
+ *   BAD_HEADER    wrong IP version, IHL < 5, a length below its own header or above its container (total length, UDP
+ *                 length, extension headers), a jumbogram, hop-by-hop options not in first place, a routing header
+ *                 with segments left, more than NET_IPV6_EXTENSIONS_MAX headers
+ *   BAD_CHECKSUM  as asked for; UDP over IPv6 without a checksum (unless trusted). No UDP checksum is fine over IPv4
+ *   FRAGMENT      IPv4 with an offset or more to come; any IPv6 fragment header, atomic ones too
+ *   NOT_UDP       another protocol
+ * Bytes behind the IP packet are Ethernet padding, bytes behind the datagram inside the IP packet are left out of the
+ * payload: both are fine.
  *
  * Any thread; keeps no state.
  */

@@ -41,19 +41,19 @@ int net_groups_find(const struct net_groups *groups, const uint8_t *frame,
 int net_groups_find_plain(const struct net_groups *groups, const uint8_t *frame);
 
 /* The destination of a plain frame (net_classify_plain) and its feed: feeds come in runs, so that the one before is
- * looked at first. Zeroed: none. */
+ * looked at first. Zeroed: none, since no frame's destination is 0. */
 struct net_groups_last {
 	uint64_t destination;
 	uint32_t feed;
 };
 
-/* of a plain frame, as one word: address and port, in the order of the frame. Never 0 for a group */
+/* of a plain frame, as one word: address and port in the order of the frame, and a 1 where the source port stood */
 static inline uint64_t net_groups_destination(const uint8_t *frame)
 {
 	uint64_t word;
 
 	memcpy(&word, frame + NET_PLAIN_UDP - 4, sizeof(word)); /* address, (source port), port */
-	return word & rte_cpu_to_be_64(UINT64_C(0xffffffff0000ffff));
+	return (word & rte_cpu_to_be_64(UINT64_C(0xffffffff0000ffff))) | rte_cpu_to_be_64(0x10000);
 }
 
 #endif

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keys that this engine owns: a set that never changes once it is built, so that lcores read it
- *without locks. Another ownership is another set:
+ * The keys that this engine owns: a set that never changes once it is built, so that lcores read it without locks.
+ * Another ownership is another set:
  *
  *	control thread                                    lcore
  *	made = ownership_keyset_create(keys, count);      set = atomic load, acquire, of the pointer
- *	old = atomic exchange, acq_rel, of the pointer    ownership_keyset_contains(set, ...) for a
- *burst rte_rcu_qsbr_synchronize(...)                     rte_rcu_qsbr_quiescent(...) between bursts
+ *	old = atomic exchange, acq_rel, of the pointer    ownership_keyset_contains(set, ...) for a burst
+ *	rte_rcu_qsbr_synchronize(...)                     rte_rcu_qsbr_quiescent(...) between bursts
  *	ownership_keyset_free(old);
  *
- * An lcore loads the pointer once a burst and keeps no set over a quiescent state. No set (NULL)
- *stands for all keys: ownership = all.
+ * An lcore loads the pointer once a burst and keeps no set over a quiescent state. No set (NULL) stands for all keys:
+ * ownership = all.
  */
 #ifndef OWNERSHIP_KEYSET_H
 #define OWNERSHIP_KEYSET_H

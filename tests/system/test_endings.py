@@ -174,6 +174,19 @@ def test_probes_are_answered_during_recovery(make_engine, netns, faults):
     assert [r["payload"] for r in engine.journal()] == [b"kept"]
 
 
+def test_a_small_memlog_is_not_let_run_full(make_wire, make_engine):
+    """gathering ends when a quarter of it is taken: the disk is fast, nothing is dropped"""
+    wire = make_wire()
+    engine = make_engine(wire, {"journal": {"sync_ms": 1000, "memory_mb": 1}}).start()
+    sent = checks.make_events(6000, size=1000)
+    senders.send_keyed(wire, sent, rate=3000)
+    stats = engine.rest()
+    checks.laws(stats)
+    assert stats["fast_path_drops_total"] == 0, stats
+    engine.stop()
+    assert len(engine.journal()) == len(sent)
+
+
 def test_groups_gather_but_a_post_does_not_wait(make_wire, make_engine):
     """a feed is synced once in sync_ms; who posts has the answer long before that"""
     wire = make_wire()

@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "dataplane/ingress_private.h"
 #include "dataplane/poison.h"
+#include "dataplane/port.h"
 #include "dataplane/worker.h"
 #include "event/hash.h"
 
@@ -180,6 +181,36 @@ START_TEST(a_shorter_event_may_still_fit)
 }
 END_TEST
 
+/* two messages of one datagram hold its buffer together: it goes back once, behind the second */
+START_TEST(a_buffer_of_two_events_goes_back_once)
+{
+	struct rte_mbuf *m[2] = {rte_pktmbuf_alloc(pool), rte_pktmbuf_alloc(pool)};
+	struct rte_ring *ring = worker->ring[0].ring;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		struct event_source *s = rte_mbuf_to_priv(m[i]);
+
+		memset(s, 0, sizeof(*s));
+		s->origin = EVENT_ORIGIN_MBUF;
+		s->key_copy[0] = (uint8_t)('a' + i);
+		rte_mbuf_refcnt_set(m[i], (uint16_t)(2 - i));
+		for (uint32_t part = 0; part < 2 - i; part++) {
+			struct event_desc d = {
+			    .source = s,
+			    .key_offset = offsetof(struct event_source, key_copy),
+			    .key_len = 1,
+			    .payload_offset = offsetof(struct event_source, key_copy) + 1,
+			    .payload_len = (uint16_t)(part + 1)};
+
+			ck_assert_int_eq(rte_ring_sp_enqueue_elem(ring, &d, sizeof(d)), 0);
+		}
+	}
+	ck_assert_uint_eq(worker_poll(worker), 3);
+	ck_assert_uint_eq(counter_read(&worker->journaled), 3);
+	ck_assert_uint_eq(rte_mempool_in_use_count(pool), 0);
+}
+END_TEST
+
 START_TEST(keys_are_counted_each)
 {
 	char key[EVENT_KEY_MAX];
@@ -327,6 +358,7 @@ static Suite *dataplane_suite(void)
 	tcase_add_test(t, slots_run_out_and_come_back);
 	tcase_add_test(t, a_full_memlog_drops_and_counts);
 	tcase_add_test(t, a_shorter_event_may_still_fit);
+	tcase_add_test(t, a_buffer_of_two_events_goes_back_once);
 	tcase_add_test(t, keys_are_counted_each);
 	tcase_add_test(t, same_hash_is_not_same_key);
 	tcase_add_test(t, keys_made_to_collide_stay_cheap);
@@ -353,7 +385,8 @@ int main(void)
 		return EXIT_FAILURE;
 	}
 	clock_init(rte_get_tsc_hz());
-	pool = rte_pktmbuf_pool_create("pool", 255, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	pool = rte_pktmbuf_pool_create("pool", 255, 0, PORT_MBUF_PRIVATE, RTE_MBUF_DEFAULT_BUF_SIZE,
+	                               SOCKET_ID_ANY);
 	if (pool == NULL) {
 		fprintf(stderr, "rte_pktmbuf_pool_create: %s\n", rte_strerror(rte_errno));
 		return EXIT_FAILURE;

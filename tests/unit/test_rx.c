@@ -187,6 +187,26 @@ START_TEST(a_stripped_tag_counts)
 }
 END_TEST
 
+/* what nothing has been found of yet must not look like what no group can be: before the first hit, and on a port whose
+ * groups all name a VLAN */
+START_TEST(a_frame_to_nobody_is_no_feeds)
+{
+	struct rte_mbuf *m = frame(RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD);
+	struct rte_ipv4_hdr *ip =
+	    rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
+	struct rte_udp_hdr *udp = (struct rte_udp_hdr *)(ip + 1);
+
+	ip->dst_addr = 0;
+	udp->dst_port = 0;
+	udp->src_port = 0;
+	waiting[waiting_count++] = m;
+	ck_assert_uint_eq(rx_poll(task), 1);
+	ck_assert_uint_eq(counter_read(&task->queue[0].decoded), 0);
+	ck_assert_uint_eq(filtered(REASON_UNKNOWN_GROUP), 1);
+	ck_assert_uint_eq(rte_ring_count(task->stage->ring), 0);
+}
+END_TEST
+
 /* a priority tag is no VLAN, and says nothing of the tag that comes next */
 START_TEST(a_tag_behind_a_priority_tag_counts)
 {
@@ -279,6 +299,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, flags_of_the_device_are_believed);
 	tcase_add_test(t, a_stripped_tag_counts);
+	tcase_add_test(t, a_frame_to_nobody_is_no_feeds);
 	tcase_add_test(t, a_tag_behind_a_priority_tag_counts);
 	tcase_add_test(t, feeds_in_one_burst_keep_apart);
 	tcase_add_test(t, a_frame_in_pieces_is_truncated);
@@ -300,8 +321,7 @@ int main(void)
 		return EXIT_FAILURE;
 	}
 	clock_init(rte_get_tsc_hz());
-	pool = rte_pktmbuf_pool_create("pool", POOL_SIZE, 0,
-	                               RTE_ALIGN_CEIL(sizeof(struct event_source), 8),
+	pool = rte_pktmbuf_pool_create("pool", POOL_SIZE, 0, PORT_MBUF_PRIVATE,
 	                               RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (pool == NULL) {
 		fprintf(stderr, "rte_pktmbuf_pool_create: %s\n", rte_strerror(rte_errno));

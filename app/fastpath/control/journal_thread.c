@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <rte_common.h>
 #include <rte_lcore.h>
 
 #include "clock.h"
@@ -54,7 +55,7 @@ static void nap(uint32_t ns)
 /* a sync costs as much for one event as for a thousand */
 static void gather(const struct journal_thread *t, uint64_t until_ns)
 {
-	while (clock_steady_ns() < until_ns && memlog_used(t->memlog) < GROUP_BYTES &&
+	while (clock_steady_ns() < until_ns && memlog_used(t->memlog) < t->gather_bytes &&
 	       !memlog_urged(t->memlog) && !atomic_load_explicit(&t->stop, memory_order_relaxed))
 		nap(NAP_GATHER_NS);
 }
@@ -131,6 +132,8 @@ int journal_thread_start(struct journal_thread *t, const struct config *c, struc
 	io.now_ns = clock_steady_ns;
 	t->shard = shard;
 	t->memlog = memlog;
+	/* what comes while it is written and synced needs room as well */
+	t->gather_bytes = RTE_MIN((uint64_t)GROUP_BYTES, memlog->capacity / 4);
 	t->gather_ns =
 	    options.sync == JOURNAL_SYNC_GROUP && !options.discard ? c->sync_ms * 1000000ull : 0;
 	t->dir = dir;

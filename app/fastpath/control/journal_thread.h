@@ -17,7 +17,8 @@ struct journal_thread {
 	uint32_t shard;
 	struct journal_writer *writer;
 	const struct memlog *memlog;
-	uint64_t gather_ns; /* how long events may gather between two syncs */
+	uint64_t gather_ns;    /* how long events may gather between two syncs */
+	uint64_t gather_bytes; /* and how many bytes of them */
 	struct histogram write_latency, sync_latency; /* append to written, append to durable */
 	_Atomic bool stop;                            /* end once nothing is left to write */
 	_Atomic bool done;

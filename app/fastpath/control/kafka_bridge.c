@@ -272,7 +272,6 @@ static bool is_due(const struct kafka_bridge *b, bool got)
 
 	if (got && most < KAFKA_TX_MAX_NS)
 		most = KAFKA_TX_MAX_NS;
-
 	return b->tx.open &&
 	       (b->tx.events >= b->most || b->tx.bytes >= KAFKA_TX_BYTES || age >= most);
 }

@@ -14,11 +14,12 @@
 #include "log.h"
 #include "ownership/cutoff.h"
 
-#define KAFKA_SLICE_MS   500 /* a blocking call lasts no longer, so that a stop is heard */
-#define KAFKA_STEP_NS    (10 * CLOCK_NS_PER_S) /* an answer that takes longer does not come */
-#define KAFKA_SOON_NS    (2 * CLOCK_NS_PER_S)  /* who has not answered by then is away */
-#define KAFKA_TIMEOUT_MS "10000"               /* of a transaction */
-#define KAFKA_TX_BYTES   (16u << 20)
+#define KAFKA_SLICE_MS 500 /* a blocking call lasts no longer, so that a stop is heard */
+#define KAFKA_STEP_NS  (10 * CLOCK_NS_PER_S) /* an answer that takes longer does not come */
+#define KAFKA_SOON_NS  (2 * CLOCK_NS_PER_S)  /* who has not answered by then is away */
+#define KAFKA_TIMEOUT_MS \
+	"10000" /* of a transaction: well above the most that transaction_ms may be */
+#define KAFKA_TX_BYTES (16u << 20)
 #define KAFKA_TX_MAX_NS \
 	(1000 * 1000000ull) /* age at which one is committed while there is more to read */
 

@@ -39,6 +39,7 @@ struct keytable {
 /* slots: a power of two. Memory comes from rte_malloc on the socket. 0 or -ENOMEM. */
 int keytable_init(struct keytable *t, const char *name, uint32_t slots, int socket);
 void keytable_free(struct keytable *t);
+
 /* Worker: the key of this hash comes soon. */
 static inline void keytable_prefetch(const struct keytable *t, uint32_t hash)
 {

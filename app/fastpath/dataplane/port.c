@@ -74,8 +74,7 @@ uint32_t port_mbufs(const struct config *c, const struct config_port *p)
 
 size_t port_mbuf_bytes(const struct config_port *p)
 {
-	return sizeof(struct rte_mbuf) + 2 * RTE_CACHE_LINE_SIZE + data_room(p) +
-	       2 * RTE_CACHE_LINE_SIZE;
+	return sizeof(struct rte_mbuf) + PORT_MBUF_PRIVATE + data_room(p) + 2 * RTE_CACHE_LINE_SIZE;
 }
 
 static int fail(const struct port *p, char err[CONFIG_ERROR_MAX], int code, const char *call)
@@ -121,8 +120,7 @@ static int probe(struct port *p, char err[CONFIG_ERROR_MAX])
  * registers `size` times the size of a buffer with the kernel and would lose what lies behind. */
 static struct rte_mempool *create_pool(const char *name, uint32_t size, uint16_t data, int socket)
 {
-	/* whole cache lines, so that a frame begins with one: it needs as few as can be */
-	uint16_t private_size = RTE_ALIGN_CEIL(sizeof(struct event_source), RTE_CACHE_LINE_SIZE);
+	uint16_t private_size = PORT_MBUF_PRIVATE;
 	struct rte_pktmbuf_pool_private sizes = {.mbuf_data_room_size = data,
 	                                         .mbuf_priv_size = private_size};
 	unsigned int flags = rte_eal_iova_mode() == RTE_IOVA_VA ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0;

@@ -11,7 +11,12 @@
 
 #include "clock.h"
 #include "config.h"
+#include "event/event.h"
 #include "net/groups.h"
+
+/* in front of a buffer: an event's source, in whole cache lines, so that a frame begins with one and needs as few as
+ * can be */
+#define PORT_MBUF_PRIVATE RTE_ALIGN_CEIL(sizeof(struct event_source), RTE_CACHE_LINE_SIZE)
 
 #define PORT_QUEUES_MAX  16
 #define PORT_SOCKETS_MAX PORT_QUEUES_MAX

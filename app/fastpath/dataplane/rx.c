@@ -16,7 +16,7 @@
 #include "net/classify.h"
 #include "ownership/keyset.h"
 
-#define PREFETCH_AHEAD 4
+#define FRAMES_AHEAD 4
 
 #define OFFLOAD_FLAGS \
 	(RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK | RTE_MBUF_F_RX_VLAN_STRIPPED)
@@ -24,7 +24,9 @@
 /* no frame's: each tag is looked at, and none is plain */
 #define FLAGS_OF_A_TAG UINT64_MAX
 
-_Static_assert(offsetof(struct event_source, result) == 32, "what a burst shares is copied whole");
+static_assert(offsetof(struct event_source, result) == 32, "what a burst shares is copied whole");
+/* more would need stages that are flushed in front of a datagram, a session and a key_copy for each message */
+static_assert(FEED_FRAMING_MESSAGES_MAX == 1, "a stage holds a message for each frame of a burst");
 
 /* what the frames of one burst share, and what is counted once a burst */
 struct burst {
@@ -101,6 +103,7 @@ static void end_run(struct burst *b)
 	counter_add(&c->datagrams, b->run.datagrams);
 	counter_add(&c->messages, b->run.messages);
 	counter_add(&c->bytes, b->run.bytes);
+	/* the burst's, also where the device gives each frame its own: it tells whether a feed is silent */
 	counter_set(&c->last_rx_ns, b->source.rx_time_ns);
 	b->messages += b->run.messages;
 	memset(&b->run, 0, sizeof(b->run));
@@ -207,6 +210,7 @@ static __rte_noinline bool change_group(struct rx_queue *q, const uint8_t *frame
 	return true;
 }
 
+/* a frame that is not plain, or wrong */
 static enum reason locate_any(struct burst *b, const struct rte_mbuf *m, const uint8_t *frame,
                               struct datagram *out)
 {
@@ -218,7 +222,7 @@ static enum reason locate_any(struct burst *b, const struct rte_mbuf *m, const u
 	/* a frame that needs more than one buffer is larger than the port's mtu */
 	if (m->nb_segs != 1)
 		return REASON_TRUNCATED;
-	reason = net_classify(frame, m->data_len, &b->options, &packet);
+	reason = net_classify_any(frame, m->data_len, &b->options, &packet);
 	if (reason != REASON_NONE)
 		return reason;
 	feed = net_groups_find(q->port->groups, frame, &packet);
@@ -230,18 +234,29 @@ static enum reason locate_any(struct burst *b, const struct rte_mbuf *m, const u
 	return REASON_NONE;
 }
 
+static __rte_noinline void filter_frame(struct burst *b, struct rte_mbuf *m, enum reason reason)
+{
+	counter_add(&b->queue->reason[reason], 1);
+	poison_off(m);
+	b->unused[b->unused_count++] = m;
+}
+
 /* false: it is filtered, and counted */
 static __rte_noinline bool take_any(struct burst *b, struct rte_mbuf *m, const uint8_t *frame,
                                     struct datagram *out)
 {
 	enum reason reason = locate_any(b, m, frame, out);
 
-	if (reason == REASON_NONE)
-		return true;
-	counter_add(&b->queue->reason[reason], 1);
-	poison_off(m);
-	b->unused[b->unused_count++] = m;
-	return false;
+	if (reason != REASON_NONE)
+		filter_frame(b, m, reason);
+	return reason == REASON_NONE;
+}
+
+static inline bool is_plain(const struct burst *b, const struct rte_mbuf *m, const uint8_t *frame,
+                            uint32_t *payload_len)
+{
+	return m->nb_segs == 1 && b->flags != FLAGS_OF_A_TAG &&
+	       net_classify_plain(frame, m->data_len, b->options, payload_len);
 }
 
 /* which of the frames are datagrams of a feed; returns how many */
@@ -256,21 +271,21 @@ static inline uint32_t classify(struct burst *b, struct rte_mbuf **mbufs, uint32
 		struct rte_mbuf *m = mbufs[i];
 		const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
 
-		if (i + PREFETCH_AHEAD < n)
-			rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + PREFETCH_AHEAD], void *));
+		if (i + FRAMES_AHEAD < n)
+			rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + FRAMES_AHEAD], void *));
 		bytes += m->pkt_len;
 		poison_around(m);
 		note_flags(b, m);
 		at->mbuf = m;
-		if (likely(m->nb_segs == 1 && b->flags != FLAGS_OF_A_TAG &&
-		           net_classify_plain(frame, m->data_len, b->options, &at->len) &&
-		           (net_groups_destination(frame) == q->last.destination ||
-		            change_group(q, frame)))) {
+		if (unlikely(!is_plain(b, m, frame, &at->len))) {
+			at += take_any(b, m, frame, at);
+		} else if (likely(net_groups_destination(frame) == q->last.destination) ||
+		           change_group(q, frame)) {
 			at->payload = frame + NET_PLAIN_PAYLOAD;
 			at->feed = q->last.feed;
 			at++;
-		} else if (take_any(b, m, frame, at)) {
-			at++;
+		} else {
+			filter_frame(b, m, REASON_UNKNOWN_GROUP);
 		}
 	}
 	counter_add(&q->frames, n);
@@ -345,7 +360,7 @@ static uint32_t queue_poll(struct rx_task *t, struct rx_queue *q)
 	if (n == 0)
 		return 0;
 	burst_begin(&b, t, q);
-	for (uint32_t i = 0; i < n && i < PREFETCH_AHEAD; i++)
+	for (uint32_t i = 0; i < n && i < FRAMES_AHEAD; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
 	count = classify(&b, mbufs, n, datagrams);
 	for (uint32_t i = 0; i < count; i++)

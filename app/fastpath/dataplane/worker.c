@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dataplane/worker.h"
 
+#include <assert.h>
+
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
@@ -9,7 +11,7 @@
 
 #include "clock.h"
 
-_Static_assert(WORKER_BURST <= 64, "a bit each");
+static_assert(WORKER_BURST <= 64, "a bit each");
 
 /* events that are appended, then remembered, while the keys of as many more come from memory: processors do not ask
  * for many more lines at once */
@@ -64,7 +66,7 @@ static uint64_t append_all(struct worker *w, const struct event_desc *d, uint32_
 	return done;
 }
 
-static void record(struct worker *w, uint64_t tsc, uint64_t now, uint64_t times)
+static void record_times(struct worker *w, uint64_t tsc, uint64_t now, uint64_t times)
 {
 	if (likely(times > 0))
 		histogram_record(w->process, clock_duration_ns(tsc, now), times);
@@ -78,18 +80,18 @@ static void record_latency(struct worker *w, const struct event_desc *d, uint32_
 
 	/* a ring holds them in the order of their times */
 	if (likely(d[n - 1].source->rx_tsc == tsc)) {
-		record(w, tsc, now, (uint64_t)__builtin_popcountll(appended));
+		record_times(w, tsc, now, (uint64_t)__builtin_popcountll(appended));
 		return;
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		if (d[i].source->rx_tsc != tsc) {
-			record(w, tsc, now, times);
+			record_times(w, tsc, now, times);
 			times = 0;
 		}
 		tsc = d[i].source->rx_tsc;
 		times += appended >> i & 1;
 	}
-	record(w, tsc, now, times);
+	record_times(w, tsc, now, times);
 }
 
 /* nothing counts as journaled before it is published: a killed engine must not have said more than
@@ -107,7 +109,7 @@ static void publish(struct worker *w, const struct event_desc *d, uint32_t n, ui
 }
 
 /* an mbuf that is nobody else's goes back as it is: an event's buffer is one segment */
-static bool is_last(const struct rte_mbuf *m)
+static bool is_ours_alone(const struct rte_mbuf *m)
 {
 	return rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m);
 }
@@ -121,7 +123,7 @@ static void give_back_mbufs(const struct event_desc *d, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = mbuf_of(d[i].source);
 
-		if (likely(is_last(m) && m->pool == pool))
+		if (likely(is_ours_alone(m) && m->pool == pool))
 			mbufs[count++] = m;
 		else
 			rte_pktmbuf_free(m);
@@ -138,16 +140,22 @@ static void give_back(struct worker_ring *r, const struct event_desc *d, uint32_
 	atomic_store_explicit(&r->consumed, counter_read(&r->consumed) + n, memory_order_release);
 }
 
+/* another lcore has received them; what an lcore has received itself is near */
+static void prefetch_events(const struct event_desc *d, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		rte_prefetch0(d[i].source);
+		rte_prefetch0(event_key(&d[i]));
+	}
+}
+
 /* n: 1..WORKER_BURST events of one ring, so of one producer */
 static void take(struct worker *w, struct worker_ring *r, const struct event_desc *d, uint32_t n)
 {
 	uint64_t appended;
 
-	/* what this lcore has received itself is near */
-	for (uint32_t i = 0; !r->near && i < n; i++) {
-		rte_prefetch0(d[i].source);
-		rte_prefetch0(event_key(&d[i]));
-	}
+	if (!r->near)
+		prefetch_events(d, n);
 	appended = append_all(w, d, n);
 	publish(w, d, n, appended);
 	give_back(r, d, n);
@@ -155,8 +163,8 @@ static void take(struct worker *w, struct worker_ring *r, const struct event_des
 
 static uint32_t ring_poll(struct worker *w, struct worker_ring *r)
 {
-	struct rte_ring_zc_data
-	    at; /* descriptors are read where they stand: in two pieces where the ring ends */
+	/* descriptors are read where they stand: in two pieces where the ring ends */
+	struct rte_ring_zc_data at;
 	unsigned int left;
 	uint32_t n = rte_ring_dequeue_zc_burst_elem_start(r->ring, sizeof(struct event_desc),
 	                                                  WORKER_BURST, &at, &left);
