@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A feed faster than what stands behind it: losses are counted where they happen, and health heals."""
+import os
+import signal
+
 import pytest
 
 import checks
@@ -16,10 +19,18 @@ def healed(engine):
 CALM = {"p99_degraded_us": 1e9, "p99_unhealthy_us": 1e9, "silent_feed_s": 0}
 
 
-def overloaded(engine, wire, count, where, after=lambda: None):
-    """send `count` events as fast as they go; some must be lost, and only for these reasons"""
-    summary = senders.Feedsim(wire, count=count, rate=0).sent()
-    assert summary["sent"] == count
+def overloaded(engine, wire, count, where, after=lambda: None, unseen=0):
+    """send `count` events as fast as they go, the first `unseen` of them while the engine has no processor; some must be
+    lost, and only for these reasons"""
+    sent = 0
+    if unseen:
+        os.kill(engine.pid, signal.SIGSTOP)
+        try:
+            sent = senders.Feedsim(wire, count=unseen, rate=0).sent()["sent"]
+        finally:
+            os.kill(engine.pid, signal.SIGCONT)
+    sent += senders.Feedsim(wire, count=count - unseen, rate=0).sent()["sent"]
+    assert sent == count
     stats = engine.stats()
     status, health = engine.health()
     after()
@@ -71,7 +82,8 @@ def test_default_ring_of_af_packet(make_wire, make_engine, soak):
     """512 frames in the kernel: what overflows there is read from the driver's socket and shown"""
     wire = make_wire()
     engine = make_engine(wire, {"port nic0": {"device": "net_af_packet0,iface=fp0"}, "health": CALM}).start()
-    lost, _ = overloaded(engine, wire, 1000000 if soak else 200000, {"ring_full", "nic_missed", "no_mbuf", "journal_full"})
+    lost, _ = overloaded(engine, wire, 1000000 if soak else 200000, {"ring_full", "nic_missed", "no_mbuf", "journal_full"},
+                         unseen=5000)
     assert lost.get("nic_missed", 0) > 0, lost
 
 
