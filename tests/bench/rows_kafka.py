@@ -97,5 +97,6 @@ def bench(context, events):
 def rows(context):
     events = 1000000 if context.full else 200000
     yield Row(f"catch-up over {events} events, {TRANSACTION} a transaction", "events/s", a=Bench.bridge, b=Bench.bare,
-              a_label="Fast Path's bridge", b_label="bare librdkafka producer", target=0.9, warmup=1,
-              setup=lambda: bench(context, events))
+              a_label="Fast Path's bridge", b_label="bare librdkafka producer", target=0.9 if context.full else None, warmup=1,
+              setup=lambda: bench(context, events),
+              note="" if context.full else "too few events to say much: the bridge's first second weighs on it; see --full")

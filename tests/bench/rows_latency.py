@@ -179,7 +179,7 @@ def _row(context, percent, idle, target):
         yield bench, bench.full_load() * percent / 100
 
     return row.Row(
-        f"{percent} % load, idle = {idle}", "us p99", setup=setup, better="lower",
+        f"{percent} % load, idle = {idle}", "us p99", setup=setup, better="lower", full_only=idle == "adaptive",
         a=lambda made: _figures(made[0].engine(made[1], SECONDS, idle), made[1]), a_label="Fast Path",
         b=lambda made: _figures(made[0].sink(made[1], SECONDS), made[1]), b_label="memif to memory, copied only",
         targets={"engine_p99_us": P99_US, "engine_p999_us": P999_US} if target else {}, note=NOTE)

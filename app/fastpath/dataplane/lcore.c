@@ -59,7 +59,8 @@ static void note_gap(struct lcore *l, uint32_t *second, uint64_t gap)
 int lcore_main(void *arg)
 {
 	struct lcore *l = arg;
-	uint64_t hz = rte_get_tsc_hz(), last = rte_rdtsc(), last_work = last, deadline = 0;
+	uint64_t hz = rte_get_tsc_hz(), last = rte_rdtsc(), deadline = 0;
+	uint64_t last_work = last - 2 * hz; /* no traffic yet: nothing to nap shortly for */
 	uint32_t second = UINT32_MAX, empty = 0;
 	int phase;
 
