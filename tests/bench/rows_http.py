@@ -67,7 +67,7 @@ class Servers:
         appliance.wait_for(answers, 30, "nginx answers")
 
     def load(self, address, connections):
-        seconds = 10 if self.context.full else 3
+        seconds = 5 if self.context.full else 3
         begin = cpu.Sample()
         done = self.netns.run(self.wrk, "-t", "1", "-c", connections, "-d", f"{seconds}s", "-s",
                               os.path.join(os.path.dirname(os.path.abspath(__file__)), "post.lua"), f"http://{address}",

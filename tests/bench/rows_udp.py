@@ -26,7 +26,7 @@ class Bed:
 
     def __init__(self, context, with_broker):
         self.context, self.wire, self.broker = context, sandbox.Wire(), None
-        self.seconds = 4.0 if context.full else 2.5
+        self.seconds = 2.5
         self.idle = cpu.idle_share(3.0)
         try:
             self._join(with_broker)
