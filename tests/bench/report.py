@@ -3,7 +3,6 @@
 import glob
 import json
 import os
-import shutil
 
 import arithmetic
 import plots
@@ -52,11 +51,19 @@ def write_docs(out, root):
         os.unlink(old)
     drawn = plots.draw(data["rows"], os.path.join(out, "bench"))
     for name, _ in drawn:
-        shutil.copy(os.path.join(out, "bench", name), folder)
+        _copy_text(os.path.join(out, "bench", name), os.path.join(folder, name))
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     with open(path, "w", encoding="utf-8") as file:
         file.write(f"{before}{BEGIN}\n\n{markdown(data, drawn, 'benchmarks')}\n{END}{after}")
+
+
+def _copy_text(path, to):
+    """without the blanks that the plots' lines end with"""
+    with open(path, encoding="utf-8") as file:
+        lines = [line.rstrip() + "\n" for line in file]
+    with open(to, "w", encoding="utf-8") as file:
+        file.writelines(lines)
 
 
 def markdown(data, drawn, folder):
