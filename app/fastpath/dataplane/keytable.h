@@ -40,15 +40,30 @@ struct keytable {
 int keytable_init(struct keytable *t, const char *name, uint32_t slots, int socket);
 void keytable_free(struct keytable *t);
 
+/* into the second level: the first is full of packets, and waits for few lines at a time */
+static inline void keytable_prefetch_slot(const struct keytable *t, uint32_t i)
+{
+	__builtin_prefetch(&t->slots[i & t->mask], 0, 2);
+}
+
 /* Worker: the key of this hash comes soon. */
 static inline void keytable_prefetch(const struct keytable *t, uint32_t hash)
 {
-	__builtin_prefetch(&t->slots[hash & t->mask], 1);
+	keytable_prefetch_slot(t, hash);
 }
 
 static inline uint64_t keytable_tag(uint32_t len, uint32_t hash)
 {
 	return UINT64_C(1) << 63 | (uint64_t)len << 32 | hash;
+}
+
+/* Worker: the same, later, when the slot has come: if it is another key's, this one stands behind it most of the time */
+static inline void keytable_prefetch_next(const struct keytable *t, uint32_t len, uint32_t hash)
+{
+	const struct keytable_slot *first = &t->slots[hash & t->mask];
+
+	/* no branch: it would wait for the slot, and be guessed wrong as often as keys collide */
+	keytable_prefetch_slot(t, hash + (counter_read(&first->tag) != keytable_tag(len, hash)));
 }
 
 static inline void keytable_count(struct keytable_slot *slot, uint64_t seq)

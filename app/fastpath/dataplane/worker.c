@@ -13,9 +13,11 @@
 
 static_assert(WORKER_BURST <= 64, "a bit each");
 
-/* events that are appended, then remembered, while the keys of as many more come from memory: processors do not ask
- * for many more lines at once */
-#define STRIDE 16u
+/* Events that are appended, then remembered by their keys. Meanwhile the slots of keys further on come from memory:
+ * those where a key belongs this many strides ahead, those behind them a stride later. */
+#define STRIDE      16u
+#define SLOTS_AHEAD 3
+#define NEXT_AHEAD  2
 
 static struct rte_mbuf *mbuf_of(struct event_source *source)
 {
@@ -44,18 +46,32 @@ static void tell_ingress(struct memlog *m, const struct event_desc *d, uint32_t 
 	memlog_urge(m);
 }
 
+struct fetched {
+	uint32_t slots, next; /* events */
+};
+
+/* what the stride that begins with event i wants to find in the cache, and those behind it */
+static inline void prefetch_keys(const struct worker *w, const struct event_desc *d, uint32_t n,
+                                 uint32_t i, struct fetched *f)
+{
+	for (; f->slots < n && f->slots < i + SLOTS_AHEAD * STRIDE; f->slots++)
+		keytable_prefetch(&w->keys, d[f->slots].key_hash);
+	for (; f->next < n && f->next < i + NEXT_AHEAD * STRIDE; f->next++)
+		keytable_prefetch_next(&w->keys, d[f->next].key_len, d[f->next].key_hash);
+}
+
 /* a bit for each event that was appended */
 static uint64_t append_all(struct worker *w, const struct event_desc *d, uint32_t n)
 {
 	uint64_t done = 0;
-	uint32_t i = 0, fetched = 0;
+	struct fetched fetched = {0};
+	uint32_t i = 0;
 
 	while (i < n) {
 		uint64_t first = w->memlog->next_seq;
 		uint32_t run;
 
-		for (; fetched < n && fetched < i + 2 * STRIDE; fetched++)
-			keytable_prefetch(&w->keys, d[fetched].key_hash);
+		prefetch_keys(w, d, n, i, &fetched);
 		run = append(w, &d[i], RTE_MIN(n - i, STRIDE));
 		tell_ingress(w->memlog, &d[i], run, first);
 		done |= ((UINT64_C(1) << run) - 1) << i;
