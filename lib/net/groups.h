@@ -40,11 +40,14 @@ int net_groups_find(const struct net_groups *groups, const uint8_t *frame,
 /* The same for a frame that net_classify_plain has found plain. */
 int net_groups_find_plain(const struct net_groups *groups, const uint8_t *frame);
 
-/* The destination of a plain frame (net_classify_plain) and its feed: feeds come in runs, so that the one before is
- * looked at first. Zeroed: none, since no frame's destination is 0. */
-struct net_groups_last {
-	uint64_t destination;
-	uint32_t feed;
+/* What is looked at before the table: destinations of plain frames that came lately, each in the one place where it may
+ * stand. An RX lcore's own. Zeroed: empty, since no frame's destination is 0. */
+#define NET_GROUPS_RECENT_BITS 8
+struct net_groups_recent {
+	struct net_groups_found {
+		uint64_t destination; /* net_groups_destination() */
+		uint32_t feed;
+	} found[1 << NET_GROUPS_RECENT_BITS];
 };
 
 /* of a plain frame, as one word: address and port in the order of the frame, and a 1 where the source port stood */
@@ -54,6 +57,15 @@ static inline uint64_t net_groups_destination(const uint8_t *frame)
 
 	memcpy(&word, frame + NET_PLAIN_UDP - 4, sizeof(word)); /* address, (source port), port */
 	return (word & rte_cpu_to_be_64(UINT64_C(0xffffffff0000ffff))) | rte_cpu_to_be_64(0x10000);
+}
+
+/* Where a destination stands, if it is there. */
+static inline struct net_groups_found *net_groups_recent(struct net_groups_recent *recent,
+                                                         uint64_t destination)
+{
+	/* 2^64 divided by the golden ratio: neighbouring addresses and ports stand far from each other */
+	return &recent->found[destination * UINT64_C(0x9e3779b97f4a7c15) >>
+	                      (64 - NET_GROUPS_RECENT_BITS)];
 }
 
 #endif

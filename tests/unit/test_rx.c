@@ -229,6 +229,59 @@ START_TEST(a_tag_behind_a_priority_tag_counts)
 }
 END_TEST
 
+static struct rte_mbuf *frame_to(uint16_t udp_port)
+{
+	struct rte_mbuf *m = frame(RTE_MBUF_F_RX_L4_CKSUM_GOOD);
+	struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(
+	    m, struct rte_udp_hdr *, sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv4_hdr));
+
+	udp->dst_port = rte_cpu_to_be_16(udp_port);
+	return m;
+}
+
+static struct net_groups_found *place_of(struct rte_mbuf *m)
+{
+	return net_groups_recent(&task->queue[0].recent,
+	                         net_groups_destination(rte_pktmbuf_mtod(m, uint8_t *)));
+}
+
+/* a destination of no feed that would stand where a feed's stands: neither is taken for the other */
+START_TEST(destinations_of_one_place_keep_apart)
+{
+	uint16_t other = 10000;
+	struct rte_mbuf *own = frame_to(9000), *m = frame_to(other);
+
+	while (place_of(m) != place_of(own)) {
+		rte_pktmbuf_free(m);
+		ck_assert_uint_lt(other, UINT16_MAX);
+		m = frame_to(++other);
+	}
+	waiting[waiting_count++] = own;
+	waiting[waiting_count++] = m;
+	waiting[waiting_count++] = frame_to(9000);
+	waiting[waiting_count++] = frame_to(other);
+	ck_assert_uint_eq(rx_poll(task), 4);
+	ck_assert_uint_eq(filtered(REASON_UNKNOWN_GROUP), 2);
+	ck_assert_uint_eq(counter_read(&task->feed_counters[0].datagrams), 2);
+}
+END_TEST
+
+/* a sender that takes its feeds in turn: none drives another out */
+START_TEST(neighbouring_ports_have_places_of_their_own)
+{
+	static bool taken[RTE_DIM(task->queue[0].recent.found)];
+
+	for (uint16_t p = 9000; p < 9064; p++) {
+		struct rte_mbuf *m = frame_to(p);
+		size_t at = (size_t)(place_of(m) - task->queue[0].recent.found);
+
+		ck_assert(!taken[at]);
+		taken[at] = true;
+		rte_pktmbuf_free(m);
+	}
+}
+END_TEST
+
 /* feeds take turns, and a bad frame stands between them: each event is its own feed's, each count right */
 START_TEST(feeds_in_one_burst_keep_apart)
 {
@@ -236,15 +289,8 @@ START_TEST(feeds_in_one_burst_keep_apart)
 	static const uint16_t ids[] = {10, 11, 11, 10, 11};
 	struct event_desc d;
 
-	for (size_t i = 0; i < RTE_DIM(ports); i++) {
-		struct rte_mbuf *m = frame(RTE_MBUF_F_RX_L4_CKSUM_GOOD);
-		struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(m, struct rte_udp_hdr *,
-		                                                  sizeof(struct rte_ether_hdr) +
-		                                                      sizeof(struct rte_ipv4_hdr));
-
-		udp->dst_port = rte_cpu_to_be_16(ports[i]);
-		waiting[waiting_count++] = m;
-	}
+	for (size_t i = 0; i < RTE_DIM(ports); i++)
+		waiting[waiting_count++] = frame_to(ports[i]);
 	ck_assert_uint_eq(rx_poll(task), RTE_DIM(ports));
 	ck_assert_uint_eq(filtered(REASON_UNKNOWN_GROUP), 1);
 	for (size_t i = 0; i < RTE_DIM(ids); i++) {
@@ -301,6 +347,8 @@ static Suite *suite(void)
 	tcase_add_test(t, a_stripped_tag_counts);
 	tcase_add_test(t, a_frame_to_nobody_is_no_feeds);
 	tcase_add_test(t, a_tag_behind_a_priority_tag_counts);
+	tcase_add_test(t, destinations_of_one_place_keep_apart);
+	tcase_add_test(t, neighbouring_ports_have_places_of_their_own);
 	tcase_add_test(t, feeds_in_one_burst_keep_apart);
 	tcase_add_test(t, a_frame_in_pieces_is_truncated);
 	tcase_add_test(t, a_full_ring_loses_no_buffer);

@@ -34,14 +34,10 @@ struct burst {
 	struct rx_queue *queue;
 	const struct ownership_keyset *keys;
 	struct event_source source; /* its head: all up to `result` */
-	/* flags come in runs, as do feeds: those of the frame before */
+	/* flags come in runs: those of the frame before */
 	uint64_t flags;
 	struct net_classify_options options;
 	uint64_t timestamp_flag; /* 0: the device sets none */
-	uint32_t feed;           /* index */
-	struct {
-		uint64_t datagrams, messages, bytes;
-	} run; /* what the feed brought since it became the last */
 	uint64_t messages;
 	struct rte_mbuf *unused[RX_BURST_MAX]; /* nothing of them is on its way to a worker */
 	uint32_t unused_count;
@@ -93,29 +89,6 @@ static void note_flags(struct burst *b, const struct rte_mbuf *m)
 	b->flags = flags & RTE_MBUF_F_RX_VLAN_STRIPPED ? FLAGS_OF_A_TAG : flags;
 }
 
-static void end_run(struct burst *b)
-{
-	struct rx_feed_counters *c;
-
-	if (b->run.datagrams == 0)
-		return;
-	c = &b->task->feed_counters[b->feed];
-	counter_add(&c->datagrams, b->run.datagrams);
-	counter_add(&c->messages, b->run.messages);
-	counter_add(&c->bytes, b->run.bytes);
-	/* the burst's, also where the device gives each frame its own: it tells whether a feed is silent */
-	counter_set(&c->last_rx_ns, b->source.rx_time_ns);
-	b->messages += b->run.messages;
-	memset(&b->run, 0, sizeof(b->run));
-}
-
-static __rte_noinline void change_feed(struct burst *b, uint32_t feed)
-{
-	end_run(b);
-	b->feed = feed;
-	b->source.feed = b->task->feeds[feed].journal_id;
-}
-
 static __rte_noinline void take_timestamp(const struct port *port, const struct rte_mbuf *m,
                                           struct event_source *s)
 {
@@ -126,11 +99,13 @@ static __rte_noinline void take_timestamp(const struct port *port, const struct 
 	s->clock = EVENT_CLOCK_NIC;
 }
 
-static inline struct event_source *fill_source(const struct burst *b, struct rte_mbuf *m)
+static inline struct event_source *fill_source(const struct burst *b, struct rte_mbuf *m,
+                                               const struct rx_feed *feed)
 {
 	struct event_source *s = source_of(m);
 
 	memcpy(s, &b->source, offsetof(struct event_source, result));
+	s->feed = feed->journal_id;
 	if (unlikely(m->ol_flags & b->timestamp_flag))
 		take_timestamp(b->queue->port, m, s);
 	return s;
@@ -167,6 +142,18 @@ static inline enum reason take_message(const struct burst *b, const struct rx_fe
 	return REASON_NONE;
 }
 
+static inline void count_datagram(struct burst *b, const struct datagram *d, uint32_t messages)
+{
+	struct rx_feed_counters *c = &b->task->feed_counters[d->feed];
+
+	counter_add(&c->datagrams, 1);
+	counter_add(&c->messages, messages);
+	counter_add(&c->bytes, d->len);
+	/* the burst's, also where the device gives each frame its own: it tells whether a feed is silent */
+	counter_set(&c->last_rx_ns, b->source.rx_time_ns);
+	b->messages += messages;
+}
+
 /* every message staged holds a reference to the buffer */
 static inline void take_datagram(struct burst *b, const struct datagram *d)
 {
@@ -176,9 +163,7 @@ static inline void take_datagram(struct burst *b, const struct datagram *d)
 	struct feed_frame frame;
 	uint32_t staged = 0, messages = 0;
 
-	if (unlikely(d->feed != b->feed))
-		change_feed(b, d->feed);
-	source = fill_source(b, d->mbuf);
+	source = fill_source(b, d->mbuf, feed);
 	feed_framing_begin(&datagram, feed->framing, d->payload, d->len);
 	while (feed_framing_next(&datagram, &frame)) {
 		enum reason reason = take_message(b, feed, source, &frame);
@@ -189,9 +174,7 @@ static inline void take_datagram(struct burst *b, const struct datagram *d)
 		else
 			counter_add(&b->task->reason[reason], 1);
 	}
-	b->run.datagrams++;
-	b->run.messages += messages;
-	b->run.bytes += d->len;
+	count_datagram(b, d, messages);
 	if (unlikely(staged == 0))
 		b->unused[b->unused_count++] = d->mbuf;
 	else if (staged > 1)
@@ -199,14 +182,38 @@ static inline void take_datagram(struct burst *b, const struct datagram *d)
 	poison_off(d->mbuf);
 }
 
-/* a plain frame whose destination is not that of the one before; false: no feed's */
-static __rte_noinline bool change_group(struct rx_queue *q, const uint8_t *frame)
+static __rte_noinline void filter_frame(struct burst *b, struct rte_mbuf *m, enum reason reason)
+{
+	counter_add(&b->queue->reason[reason], 1);
+	poison_off(m);
+	b->unused[b->unused_count++] = m;
+}
+
+/* a plain frame whose destination did not come lately, or another in its place; false: no feed's */
+static __rte_noinline bool search_group(const struct rx_queue *q, const uint8_t *frame,
+                                        struct net_groups_found *found)
 {
 	int feed = net_groups_find_plain(q->port->groups, frame);
 
 	if (feed < 0)
 		return false;
-	q->last = (struct net_groups_last){net_groups_destination(frame), (uint32_t)feed};
+	*found = (struct net_groups_found){net_groups_destination(frame), (uint32_t)feed};
+	return true;
+}
+
+/* false: no feed's, and counted */
+static inline bool take_plain(struct burst *b, struct rte_mbuf *m, const uint8_t *frame,
+                              struct datagram *out)
+{
+	uint64_t destination = net_groups_destination(frame);
+	struct net_groups_found *found = net_groups_recent(&b->queue->recent, destination);
+
+	if (unlikely(found->destination != destination) && !search_group(b->queue, frame, found)) {
+		filter_frame(b, m, REASON_UNKNOWN_GROUP);
+		return false;
+	}
+	out->payload = frame + NET_PLAIN_PAYLOAD;
+	out->feed = found->feed;
 	return true;
 }
 
@@ -232,13 +239,6 @@ static enum reason locate_any(struct burst *b, const struct rte_mbuf *m, const u
 	out->len = packet.payload_len;
 	out->feed = (uint32_t)feed;
 	return REASON_NONE;
-}
-
-static __rte_noinline void filter_frame(struct burst *b, struct rte_mbuf *m, enum reason reason)
-{
-	counter_add(&b->queue->reason[reason], 1);
-	poison_off(m);
-	b->unused[b->unused_count++] = m;
 }
 
 /* false: it is filtered, and counted */
@@ -277,16 +277,10 @@ static inline uint32_t classify(struct burst *b, struct rte_mbuf **mbufs, uint32
 		poison_around(m);
 		note_flags(b, m);
 		at->mbuf = m;
-		if (unlikely(!is_plain(b, m, frame, &at->len))) {
+		if (likely(is_plain(b, m, frame, &at->len)))
+			at += take_plain(b, m, frame, at);
+		else
 			at += take_any(b, m, frame, at);
-		} else if (likely(net_groups_destination(frame) == q->last.destination) ||
-		           change_group(q, frame)) {
-			at->payload = frame + NET_PLAIN_PAYLOAD;
-			at->feed = q->last.feed;
-			at++;
-		} else {
-			filter_frame(b, m, REASON_UNKNOWN_GROUP);
-		}
 	}
 	counter_add(&q->frames, n);
 	counter_add(&q->bytes, bytes);
@@ -341,8 +335,6 @@ static void burst_begin(struct burst *b, struct rx_task *t, struct rx_queue *q)
 	b->source.reserved = 0;
 	b->flags = FLAGS_OF_A_TAG;
 	b->timestamp_flag = q->port->timestamps ? q->port->timestamp_flag : 0;
-	b->feed = UINT32_MAX;
-	memset(&b->run, 0, sizeof(b->run));
 	b->messages = 0;
 	b->unused_count = 0;
 	/* after the clock: what is received behind a swap of the set is judged by the new one. It stays
@@ -365,7 +357,6 @@ static uint32_t queue_poll(struct rx_task *t, struct rx_queue *q)
 	count = classify(&b, mbufs, n, datagrams);
 	for (uint32_t i = 0; i < count; i++)
 		take_datagram(&b, &datagrams[i]);
-	end_run(&b);
 	counter_add(&t->messages, b.messages);
 	for (uint32_t w = 0; w < t->worker_count; w++)
 		flush(t, &t->stage[w], b.source.rx_tsc);

@@ -33,7 +33,7 @@ struct rx_feed_counters {
 struct rx_queue {
 	const struct port *port;
 	uint16_t queue;
-	struct net_groups_last last;
+	struct net_groups_recent recent;
 	counter frames, bytes, decoded, to_host;
 	counter reason[REASON_COUNT]; /* frame reasons */
 };
