@@ -173,20 +173,29 @@ static inline uint64_t last_word(const uint8_t *from, uint32_t len, uint32_t tot
 	return word;
 }
 
-/* `words` words, copied and summed in one go: summing what was just written, in pieces of another size, stalls */
-static inline uint64_t copy_words(uint8_t *to, const uint8_t *from, uint32_t words, uint64_t crc)
+/* 8 bytes, copied and summed in one go: summing what was just written, in pieces of another size, stalls */
+static inline uint64_t copy_word(uint8_t *to, const uint8_t *from, uint64_t crc)
 {
-	for (; words >= 4; words -= 4, to += 32, from += 32) {
+	uint64_t word = event_load_word(from);
+
+	memcpy(to, &word, 8);
+	return crc32c_word(crc, word);
+}
+
+/* the same for `len` bytes, a multiple of 8 */
+static inline uint64_t copy_words(uint8_t *to, const uint8_t *from, uint32_t len, uint64_t crc)
+{
+	const uint8_t *end = from + len, *stop = from + (len & ~31u);
+
+	for (; from != stop; from += 32, to += 32) {
 		crc = crc32c_word(crc, event_load_word(from));
 		crc = crc32c_word(crc, event_load_word(from + 8));
 		crc = crc32c_word(crc, event_load_word(from + 16));
 		crc = crc32c_word(crc, event_load_word(from + 24));
 		memcpy(to, from, 32);
 	}
-	for (; words > 0; words--, to += 8, from += 8) {
-		crc = crc32c_word(crc, event_load_word(from));
-		memcpy(to, from, 8);
-	}
+	for (; from != end; from += 8, to += 8)
+		crc = copy_word(to, from, crc);
 	return crc;
 }
 
@@ -200,7 +209,7 @@ static inline uint64_t put_body(uint8_t *to, const uint8_t *from, uint32_t len, 
 		memcpy(to, from, whole);
 		crc = crc32c_words(crc, from, whole);
 	} else {
-		crc = copy_words(to, from, whole / 8, crc);
+		crc = copy_words(to, from, whole, crc);
 	}
 	if (rest == 0)
 		return crc;

@@ -91,23 +91,27 @@ static inline uint64_t net_sum_32(uint64_t sum, const uint8_t *at)
 #endif
 }
 
+static inline uint64_t net_sum_16(uint64_t sum, const uint8_t *at)
+{
+	return net_sum_add(net_sum_add(sum, net_load_word(at)), net_load_word(at + 8));
+}
+
 /* sum and the `len` bytes at `at`, with zeros up to a whole word; 8 readable bytes stand in front of `at` */
 static inline uint64_t net_sum(uint64_t sum, const uint8_t *at, uint32_t len)
 {
-	uint32_t rest = len % 8;
+	const uint8_t *end = at + len, *stop = at + (len & ~31u);
 
-	for (; len >= 32; len -= 32, at += 32)
+	for (; at != stop; at += 32)
 		sum = net_sum_32(sum, at);
 	if (len & 16) {
-		sum = net_sum_add(net_sum_add(sum, net_load_word(at)), net_load_word(at + 8));
+		sum = net_sum_16(sum, at);
 		at += 16;
 	}
-	if (len & 8) {
+	if (len & 8)
 		sum = net_sum_add(sum, net_load_word(at));
-		at += 8;
-	}
-	if (rest > 0)
-		sum = net_sum_add(sum, net_load_word(at + rest - 8) >> (64 - 8 * rest));
+	len &= 7;
+	if (len > 0)
+		sum = net_sum_add(sum, net_load_word(end - 8) >> (64 - 8 * len));
 	return sum;
 }
 
