@@ -8,6 +8,7 @@
 
 SOAK=1 runs the full counts; FASTPATH_BUILD names another build directory.
 """
+import contextlib
 import os
 import subprocess
 import sys
@@ -19,56 +20,28 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import appliance  # noqa: E402
 import bridge  # noqa: E402
+import hugepages  # noqa: E402
 import kafka  # noqa: E402
 import sandbox  # noqa: E402
 
 SOAK = os.environ.get("SOAK", "0") == "1"
-HUGE_BASE = "/sys/kernel/mm/hugepages/hugepages-2048kB/"
-HUGE_WANTED = 512
-_state = {"refused": None, "no_huge": None, "huge_before": None}
-
-
-def _read(path):
-    with open(path, encoding="ascii") as file:
-        return int(file.read())
-
-
-def _reserve_hugepages(config):
-    """Returns why there are none, or None. Only one process of a run reserves and gives back."""
-    if os.environ.get("NO_HUGE") == "1":
-        return "NO_HUGE=1"
-    try:
-        before = _read(HUGE_BASE + "nr_hugepages")
-        if _read(HUGE_BASE + "free_hugepages") < HUGE_WANTED // 2 and not hasattr(config, "workerinput"):
-            with open(HUGE_BASE + "nr_hugepages", "w", encoding="ascii") as file:
-                file.write(str(max(before, HUGE_WANTED)))
-            _state["huge_before"] = before
-        free = _read(HUGE_BASE + "free_hugepages")
-    except OSError as error:
-        return f"hugepages cannot be reserved: {error}"
-    if free < HUGE_WANTED // 2:
-        return f"only {free} hugepages of 2 MiB free, and no more could be reserved"
-    try:
-        sandbox.mount("hugetlbfs", "/dev/hugepages")
-    except OSError as error:
-        return f"hugetlbfs cannot be mounted: {error}"
-    return None
+_state = {"refused": None, "no_huge": None}
+_open = contextlib.ExitStack()
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "soak: takes long; runs with SOAK=1 only")
     _state["refused"] = sandbox.enter()
-    _state["no_huge"] = _state["refused"] or _reserve_hugepages(config)
+    if _state["refused"]:
+        _state["no_huge"] = _state["refused"]
+    elif hasattr(config, "workerinput"):  # the run has reserved them
+        _state["no_huge"] = hugepages.available()
+    else:
+        _state["no_huge"] = _open.enter_context(hugepages.reserved())
 
 
-def pytest_unconfigure(config):
-    if _state["huge_before"] is not None:
-        try:
-            sandbox.umount("/dev/hugepages")
-        except OSError:
-            pass  # it goes with our mount namespace
-        with open(HUGE_BASE + "nr_hugepages", "w", encoding="ascii") as file:
-            file.write(str(_state["huge_before"]))
+def pytest_unconfigure():
+    _open.close()
 
 
 def pytest_report_header(config):

@@ -46,8 +46,8 @@ def enter():
     try:
         _call("unshare", CLONE_NEWNS)
         _call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
-        for target in ("/run/netns", "/run/dpdk"):
-            mount("tmpfs", target, "mode=755")
+        for target, mode in (("/run/netns", 755), ("/run/dpdk", 755), ("/run/fastpath", 700)):
+            mount("tmpfs", target, f"mode={mode}")
         mount("tmpfs", "/dev/shm", "mode=1777")
     except OSError as error:
         return f"no mount namespace of our own ({error})"
