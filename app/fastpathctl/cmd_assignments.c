@@ -52,10 +52,6 @@ static int show(const struct assignments *t, const struct etcd_arguments *o)
 	for (uint64_t i = 0; i < count; i++)
 		print_row(&rows[i], o->json);
 	free(rows);
-	if (fflush(stdout) != 0) {
-		perror("fastpathctl: standard output");
-		return EXIT_FOUND;
-	}
 	return 0;
 }
 

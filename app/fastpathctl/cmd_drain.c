@@ -72,7 +72,7 @@ static int parse(int argc, char **argv, struct options *o)
 	return -1;
 }
 
-/* -1: go on; else the exit status */
+/* 0 or EXIT_USAGE, reported */
 static int take_token(struct engine_client *client, const char *path)
 {
 	char token[258];
@@ -89,7 +89,7 @@ static int take_token(struct engine_client *client, const char *path)
 		return usage_error("drain: %s does not hold a token of 1 to 256 bytes", path);
 	token[len] = '\0';
 	engine_client_token(client, token);
-	return -1;
+	return 0;
 }
 
 static void rest(void)
@@ -165,11 +165,15 @@ static int follow(struct engine_client *client, char err[ENGINE_ERROR_MAX])
 	return complete ? 0 : EXIT_FOUND;
 }
 
-static int run(struct engine_client *client, const struct options *o, char err[ENGINE_ERROR_MAX])
+static int run(struct engine_client *client, const void *options, char err[ENGINE_ERROR_MAX])
 {
+	const struct options *o = options;
 	long status = 0;
-	json_t *drain = engine_drain(client, o->timeout_s, &status, err);
+	int rc = o->token_file ? take_token(client, o->token_file) : 0;
+	json_t *drain = rc == 0 ? engine_drain(client, o->timeout_s, &status, err) : NULL;
 
+	if (rc != 0)
+		return rc;
 	if (!drain)
 		return EXIT_FOUND;
 	if (status == 409)
@@ -186,22 +190,7 @@ int cmd_drain(int argc, char **argv)
 	const char *variable = getenv("HTTP_TOKEN_FILE");
 	struct options o = {.url = ENGINE_URL,
 	                    .token_file = variable && variable[0] ? variable : NULL};
-	char err[ENGINE_ERROR_MAX];
 	int rc = parse(argc, argv, &o);
 
-	if (rc >= 0)
-		return rc;
-	struct engine_client *client = engine_client_open(o.url, err);
-
-	if (!client)
-		return usage_error("drain: %s", err);
-	rc = o.token_file ? take_token(client, o.token_file) : -1;
-	if (rc < 0 && (rc = run(client, &o, err)) != 0)
-		fprintf(stderr, "fastpathctl: %s\n", err);
-	engine_client_close(client);
-	if (fflush(stdout) != 0) {
-		perror("fastpathctl: standard output");
-		return EXIT_FOUND;
-	}
-	return rc;
+	return rc >= 0 ? rc : engine_command("drain", o.url, run, &o);
 }

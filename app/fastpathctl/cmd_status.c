@@ -48,8 +48,9 @@ static int parse(int argc, char **argv, struct options *o)
 	return -1;
 }
 
-static int show(struct engine_client *client, bool json, char err[ENGINE_ERROR_MAX])
+static int show(struct engine_client *client, const void *options, char err[ENGINE_ERROR_MAX])
 {
+	bool json = ((const struct options *)options)->json;
 	json_t *stats = engine_stats(client, err);
 	json_t *health = stats && !json ? engine_health(client, err) : NULL;
 	int rc = 0;
@@ -70,22 +71,7 @@ static int show(struct engine_client *client, bool json, char err[ENGINE_ERROR_M
 int cmd_status(int argc, char **argv)
 {
 	struct options o = {.url = ENGINE_URL};
-	char err[ENGINE_ERROR_MAX];
 	int rc = parse(argc, argv, &o);
 
-	if (rc >= 0)
-		return rc;
-	struct engine_client *client = engine_client_open(o.url, err);
-
-	if (!client)
-		return usage_error("status: %s", err);
-	rc = show(client, o.json, err);
-	if (rc)
-		fprintf(stderr, "fastpathctl: %s\n", err);
-	engine_client_close(client);
-	if (fflush(stdout) != 0) {
-		perror("fastpathctl: standard output");
-		return EXIT_FOUND;
-	}
-	return rc;
+	return rc >= 0 ? rc : engine_command("status", o.url, show, &o);
 }

@@ -136,15 +136,12 @@ static int show(struct engine_client *client, bool terminal, unsigned int *lines
 	}
 	json_decref(stats);
 	json_decref(health);
-	if (rc == 0 && fflush(stdout) != 0) {
-		snprintf(err, ENGINE_ERROR_MAX, "standard output: %s", strerror(errno));
-		rc = EXIT_FOUND;
-	}
 	return rc;
 }
 
-static int watch(struct engine_client *client, unsigned long count, char err[ENGINE_ERROR_MAX])
+static int watch(struct engine_client *client, const void *options, char err[ENGINE_ERROR_MAX])
 {
+	unsigned long count = ((const struct options *)options)->count;
 	bool terminal = isatty(STDOUT_FILENO);
 	unsigned int lines = 0;
 	struct timespec next;
@@ -157,6 +154,8 @@ static int watch(struct engine_client *client, unsigned long count, char err[ENG
 		}
 		if (show(client, terminal, &lines, err))
 			return EXIT_FOUND;
+		if (fflush(stdout) != 0)
+			break; /* main says why */
 	}
 	return 0;
 }
@@ -164,18 +163,7 @@ static int watch(struct engine_client *client, unsigned long count, char err[ENG
 int cmd_top(int argc, char **argv)
 {
 	struct options o = {.url = ENGINE_URL};
-	char err[ENGINE_ERROR_MAX];
 	int rc = parse(argc, argv, &o);
 
-	if (rc >= 0)
-		return rc;
-	struct engine_client *client = engine_client_open(o.url, err);
-
-	if (!client)
-		return usage_error("top: %s", err);
-	rc = watch(client, o.count, err);
-	if (rc)
-		fprintf(stderr, "fastpathctl: %s\n", err);
-	engine_client_close(client);
-	return rc;
+	return rc >= 0 ? rc : engine_command("top", o.url, watch, &o);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine_client.h"
+#include "command.h"
 
 #include <curl/curl.h>
 #include <stdarg.h>
@@ -76,6 +77,21 @@ void engine_client_close(struct engine_client *c)
 	curl_slist_free_all(c->headers);
 	free(c->answer);
 	free(c);
+}
+
+int engine_command(const char *name, const char *url, engine_run run, const void *options)
+{
+	char err[ENGINE_ERROR_MAX];
+	struct engine_client *c = engine_client_open(url, err);
+	int rc;
+
+	if (!c)
+		return usage_error("%s: %s", name, err);
+	rc = run(c, options, err);
+	if (rc == EXIT_FOUND)
+		fprintf(stderr, "fastpathctl: %s\n", err);
+	engine_client_close(c);
+	return rc;
 }
 
 static json_t *get(struct engine_client *c, const char *path, long *status,

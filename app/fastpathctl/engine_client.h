@@ -17,6 +17,13 @@ struct engine_client;
 struct engine_client *engine_client_open(const char *url, char err[ENGINE_ERROR_MAX]);
 void engine_client_close(struct engine_client *c);
 
+/* What a command does with the engine at url. options: those given to engine_command. Returns 0, EXIT_FOUND with one
+ * line in err, or EXIT_USAGE, which it has reported. */
+typedef int (*engine_run)(struct engine_client *c, const void *options, char err[ENGINE_ERROR_MAX]);
+
+/* Run it, and report what failed. name: the command's. Returns the exit status. */
+int engine_command(const char *name, const char *url, engine_run run, const void *options);
+
 /* GET /stats: an object that is an engine's; a new reference. NULL: one line in err. */
 json_t *engine_stats(struct engine_client *c, char err[ENGINE_ERROR_MAX]);
 /* GET /health, also when it says 503; a new reference. NULL: one line in err. */

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "engine_client.h"
@@ -28,14 +32,35 @@ static const struct command commands[] = {
      cmd_doctor},
 };
 
+/* as head does */
+static bool reader_left(void)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+	return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
+/* the exit status: what standard output did not take is an error, unless nobody reads it any more */
+static int end(int rc)
+{
+	errno = 0;
+	bool lost = fflush(stdout) != 0 || ferror(stdout);
+
+	if (!lost || reader_left())
+		return rc;
+	fprintf(stderr, "fastpathctl: standard output: %s\n",
+	        errno ? strerror(errno) : "not all could be written");
+	return rc == 0 ? EXIT_FOUND : rc;
+}
+
 int main(int argc, char **argv)
 {
-	/* a reader that leaves, such as head, shows as EPIPE */
+	/* a reader that leaves shows as EPIPE */
 	signal(SIGPIPE, SIG_IGN);
 	if (argc == 2 && !strcmp(argv[1], "--version")) {
 		puts("fastpathctl " FASTPATH_VERSION);
-		return 0;
+		return end(0);
 	}
-	return command_dispatch("fastpathctl", commands, sizeof(commands) / sizeof(*commands), argc,
-	                        argv);
+	return end(command_dispatch("fastpathctl", commands, sizeof(commands) / sizeof(*commands),
+	                            argc, argv));
 }

@@ -299,3 +299,35 @@ def test_follow_beside_a_feed(make_engine, wire):
         follower.stdout.close()
         feed.kill()
         feed.wait(timeout=30)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["doctor"], ["doctor", "--json"], ["status", "--help"]],
+                         ids=" ".join)
+def test_a_full_standard_output_is_an_error_and_a_reader_that_leaves_is_none(arguments):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        said = subprocess.run([program("fastpathctl"), *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert said.returncode == 1
+    assert said.stderr == "fastpathctl: standard output: No space left on device\n"
+    with open(os.devnull, "w", encoding="ascii") as null:
+        expected = subprocess.run([program("fastpathctl"), *arguments], stdout=null, timeout=60, check=False).returncode
+    reader, writer = os.pipe()
+    os.close(reader)
+    said = subprocess.run([program("fastpathctl"), *arguments], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(writer)
+    assert (said.returncode, said.stderr) == (expected, "")
+
+
+def test_top_into_a_full_disk_ends(engine):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run(engine.netns.command(program("fastpathctl"), "top", "--url", f"http://{engine.address}"), stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, "fastpathctl: standard output: not all could be written\n")
+
+
+def test_top_ends_with_its_reader(engine):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(engine.netns.command(program("fastpathctl"), "top", "--url", f"http://{engine.address}"), stdout=writer,
+                          stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
