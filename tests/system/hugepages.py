@@ -13,7 +13,8 @@ WANTED = 512
 
 
 class Pages:
-    """The kernel's pages of 2 MiB; STATE.users holds how many there were before the first run, and each run a lock on it."""
+    """The kernel's pages of 2 MiB. Each run holds a lock on STATE.users, which tells how many pages the runs have added. The
+    runs share a /run."""
 
     def __init__(self, base=BASE, state=STATE):
         self.base, self.state = base, state
@@ -40,63 +41,76 @@ class Pages:
         except BlockingIOError:
             return False
 
+    def _added(self):
+        self.users.seek(0)
+        return int(self.users.read() or 0)
+
+    def _note_added(self, count):
+        self.users.truncate(0)  # it appends
+        self.users.write(str(count))
+        self.users.flush()
+
     def reserve(self, wanted):
-        """As many as can be had; OSError: not even asked for."""
+        """Returns how many this run may use. OSError: this kernel has none."""
         with self._turn():
+            before, free = self.read("nr_hugepages"), self.read("free_hugepages")
             # pylint: disable-next=consider-using-with
             self.users = open(self.state + ".users", "a+", encoding="ascii")
-            alone, count = self._alone(), self.read("nr_hugepages")
+            if not self._alone():
+                free = 0  # what is free beside another run is the other's
             fcntl.flock(self.users, fcntl.LOCK_SH)
-            if alone:
-                self.users.seek(0)
-                if not self.users.read():  # else of a run that was killed
-                    self.users.write(str(count))
-                    self.users.flush()
-            # what is free beside another run is the other's
-            missing = wanted - (self.read("free_hugepages") if alone else 0)
-            if missing > 0:
-                self._set(count + missing)
+            if free >= wanted:
+                return free
+            with contextlib.suppress(OSError):  # /sys may be read-only: what is free may do
+                self._set(before + wanted - free)
+            got = max(self.read("nr_hugepages") - before, 0)
+            self._note_added(self._added() + got)
+            return free + got
 
     def give_back(self):
+        """The last run: what all of them have added, also one that was killed."""
         if self.users is None:
             return
-        with self._turn():
-            if self._alone():
-                self.users.seek(0)
-                self._set(int(self.users.read()))
-                self.users.truncate(0)
-            self.users.close()
-            self.users = None
+        with self._turn(), self.users:
+            added = self._added() if self._alone() else 0
+            if added > 0:
+                self._set(max(self.read("nr_hugepages") - added, 0))
+                self._note_added(0)
+        self.users = None
+
+
+def _too_few(count):
+    return f"only {count} hugepages of 2 MiB free, and no more could be reserved" if count < WANTED // 2 else None
 
 
 def available():
-    """why a run has none, or None"""
+    """for a process of a run that has reserved them, as reserved() does: why there are none, or None"""
     if os.environ.get("NO_HUGE") == "1":
         return "NO_HUGE=1"
     try:
-        free = Pages().read("free_hugepages")
-        if free < WANTED // 2:
-            return f"only {free} hugepages of 2 MiB free, and no more could be reserved"
-        sandbox.mount("hugetlbfs", "/dev/hugepages")
+        why = _too_few(Pages().read("free_hugepages"))
+        if why is None:
+            sandbox.mount("hugetlbfs", "/dev/hugepages")
+        return why
     except OSError as error:
         return f"hugepages cannot be used: {error}"
-    return None
 
 
 @contextlib.contextmanager
 def reserved():
-    """Yields why there are none, or None; after sandbox.enter()."""
-    pages = Pages()
-    why = None
+    """Yields why there are none, or None; after sandbox.enter(), in whose mount namespace /dev/hugepages stands then."""
+    pages, why = Pages(), "NO_HUGE=1"
     try:
         if os.environ.get("NO_HUGE") != "1":
-            pages.reserve(WANTED)
+            why = _too_few(pages.reserve(WANTED))
+            if why is None:
+                sandbox.mount("hugetlbfs", "/dev/hugepages")
     except OSError as error:
         why = f"hugepages cannot be reserved: {error}"
-    why = why or available()
     try:
         yield why
     finally:
-        if why is None:
-            sandbox.umount("/dev/hugepages")
-        pages.give_back()
+        with contextlib.ExitStack() as ends:
+            ends.callback(pages.give_back)
+            if why is None:
+                sandbox.umount("/dev/hugepages")

@@ -57,3 +57,34 @@ def test_enough_is_left_as_it_is(folder):
     assert run.count() == 100
     run.give_back()
     assert run.count() == 100
+
+
+def test_what_somebody_else_reserves_stays(folder):
+    killed, after = Kernel(folder), Kernel(folder)
+    killed.reserve(64)
+    killed.users.close()
+    (folder / "nr_hugepages").write_text("2000\n")
+    (folder / "free_hugepages").write_text("1900\n")
+    after.reserve(64)
+    after.give_back()
+    assert after.count() == 2000 - 24
+
+
+def test_where_none_may_be_added_those_that_are_free_count(folder, monkeypatch):
+    def refuse(_count):
+        raise PermissionError("read-only")
+    run, other = Kernel(folder), Kernel(folder)
+    monkeypatch.setattr(run, "_set", refuse)
+    assert run.reserve(64) == 40
+    assert other.reserve(20) == 20  # added: what is free is the first run's
+    run.give_back()
+    other.give_back()
+    assert other.count() == 100
+
+
+def test_a_kernel_without_hugepages(folder):
+    (folder / "nr_hugepages").unlink()
+    run = Kernel(folder)
+    with pytest.raises(OSError):
+        run.reserve(64)
+    run.give_back()
