@@ -39,7 +39,8 @@ static inline uint32_t event_key_hash(const void *key, uint32_t len)
 /* The worker of a key: 0..workers-1, from the high bits of its hash; tables use the low ones. */
 static inline uint32_t event_key_worker(uint32_t hash, uint32_t workers)
 {
-	return (uint32_t)(((uint64_t)hash * workers) >> 32);
+	/* the usual case waits for no hash */
+	return workers == 1 ? 0 : (uint32_t)(((uint64_t)hash * workers) >> 32);
 }
 
 #endif

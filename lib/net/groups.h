@@ -40,8 +40,8 @@ int net_groups_find(const struct net_groups *groups, const uint8_t *frame,
 /* The same for a frame that net_classify_plain has found plain. */
 int net_groups_find_plain(const struct net_groups *groups, const uint8_t *frame);
 
-/* What is looked at before the table: destinations of plain frames that came lately, each in the one place where it may
- * stand. An RX lcore's own. Zeroed: empty, since no frame's destination is 0. */
+/* What is looked at before the tables: destinations of plain frames that came lately, each in the one place where it may
+ * stand. An RX lcore's own, for the tables of all its ports. Zeroed: empty, since no destination is 0. */
 #define NET_GROUPS_RECENT_BITS 8
 struct net_groups_recent {
 	struct net_groups_found {
@@ -50,20 +50,22 @@ struct net_groups_recent {
 	} found[1 << NET_GROUPS_RECENT_BITS];
 };
 
-/* of a plain frame, as one word: address and port in the order of the frame, and a 1 where the source port stood */
-static inline uint64_t net_groups_destination(const uint8_t *frame)
+/* of a plain frame, as one word: address and port in the order of the frame, and where the source port stood the table
+ * that is asked: 1..65535, as the caller numbers them */
+static inline uint64_t net_groups_destination(const uint8_t *frame, uint16_t table)
 {
 	uint64_t word;
 
 	memcpy(&word, frame + NET_PLAIN_UDP - 4, sizeof(word)); /* address, (source port), port */
-	return (word & rte_cpu_to_be_64(UINT64_C(0xffffffff0000ffff))) | rte_cpu_to_be_64(0x10000);
+	return (word & rte_cpu_to_be_64(UINT64_C(0xffffffff0000ffff))) | (uint64_t)table << 32;
 }
 
-/* Where a destination stands, if it is there. */
+/* Where a destination stands, if it is there. Neighbouring addresses, and neighbouring ports, have places of their own. */
 static inline struct net_groups_found *net_groups_recent(struct net_groups_recent *recent,
                                                          uint64_t destination)
 {
-	/* 2^64 divided by the golden ratio: neighbouring addresses and ports stand far from each other */
+	/* the high bits of a product depend on all bits below; the constant's last byte is odd: the port's last one, which
+	 * is the word's highest, takes all 256 values */
 	return &recent->found[destination * UINT64_C(0x9e3779b97f4a7c15) >>
 	                      (64 - NET_GROUPS_RECENT_BITS)];
 }

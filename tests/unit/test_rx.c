@@ -241,8 +241,9 @@ static struct rte_mbuf *frame_to(uint16_t udp_port)
 
 static struct net_groups_found *place_of(struct rte_mbuf *m)
 {
-	return net_groups_recent(&task->queue[0].recent,
-	                         net_groups_destination(rte_pktmbuf_mtod(m, uint8_t *)));
+	return net_groups_recent(
+	    &task->recent,
+	    net_groups_destination(rte_pktmbuf_mtod(m, uint8_t *), (uint16_t)(port.id + 1)));
 }
 
 /* a destination of no feed that would stand where a feed's stands: neither is taken for the other */
@@ -266,14 +267,36 @@ START_TEST(destinations_of_one_place_keep_apart)
 }
 END_TEST
 
+/* one destination is a feed's on one port and another's on the next */
+START_TEST(each_port_asks_its_own_table)
+{
+	static const struct net_group group = {
+	    .family = AF_INET, .address = {239, 1, 1, 1}, .udp_port = 9000, .feed = 1};
+	struct port other = port;
+
+	other.id = 1;
+	other.groups = net_groups_create(&group, 1);
+	ck_assert_ptr_nonnull(other.groups);
+	rte_eth_fp_ops[1] = rte_eth_fp_ops[0];
+	waiting[waiting_count++] = frame_to(9000);
+	ck_assert_uint_eq(rx_poll(task), 1);
+	task->queue[0].port = &other;
+	waiting[waiting_count++] = frame_to(9000);
+	ck_assert_uint_eq(rx_poll(task), 1);
+	ck_assert_uint_eq(counter_read(&task->feed_counters[0].datagrams), 1);
+	ck_assert_uint_eq(counter_read(&task->feed_counters[1].datagrams), 1);
+	net_groups_free(other.groups);
+}
+END_TEST
+
 /* a sender that takes its feeds in turn: none drives another out */
 START_TEST(neighbouring_ports_have_places_of_their_own)
 {
-	static bool taken[RTE_DIM(task->queue[0].recent.found)];
+	static bool taken[RTE_DIM(task->recent.found)];
 
 	for (uint16_t p = 9000; p < 9064; p++) {
 		struct rte_mbuf *m = frame_to(p);
-		size_t at = (size_t)(place_of(m) - task->queue[0].recent.found);
+		size_t at = (size_t)(place_of(m) - task->recent.found);
 
 		ck_assert(!taken[at]);
 		taken[at] = true;
@@ -304,6 +327,8 @@ START_TEST(feeds_in_one_burst_keep_apart)
 	ck_assert_uint_eq(counter_read(&task->feed_counters[1].datagrams), 3);
 	ck_assert_uint_eq(counter_read(&task->feed_counters[1].bytes), 15);
 	ck_assert_uint_eq(counter_read(&task->messages), 5);
+	for (size_t i = 0; i < RTE_DIM(feeds); i++)
+		ck_assert_uint_gt(counter_read(&task->feed_counters[i].last_rx_ns), 0);
 }
 END_TEST
 
@@ -348,6 +373,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_frame_to_nobody_is_no_feeds);
 	tcase_add_test(t, a_tag_behind_a_priority_tag_counts);
 	tcase_add_test(t, destinations_of_one_place_keep_apart);
+	tcase_add_test(t, each_port_asks_its_own_table);
 	tcase_add_test(t, neighbouring_ports_have_places_of_their_own);
 	tcase_add_test(t, feeds_in_one_burst_keep_apart);
 	tcase_add_test(t, a_frame_in_pieces_is_truncated);

@@ -57,7 +57,8 @@ static inline uint64_t keytable_tag(uint32_t len, uint32_t hash)
 	return UINT64_C(1) << 63 | (uint64_t)len << 32 | hash;
 }
 
-/* Worker: the same, later, when the slot has come: if it is another key's, this one stands behind it most of the time */
+/* Worker: the same, later, when the slot has come: if it is another key's, this one stands behind it more often
+ * than not (up to 60 % full) */
 static inline void keytable_prefetch_next(const struct keytable *t, uint32_t len, uint32_t hash)
 {
 	const struct keytable_slot *first = &t->slots[hash & t->mask];

@@ -24,7 +24,8 @@
 /* no frame's: each tag is looked at, and none is plain */
 #define FLAGS_OF_A_TAG UINT64_MAX
 
-static_assert(offsetof(struct event_source, result) == 32, "what a burst shares is copied whole");
+static_assert(offsetof(struct event_source, result) == 32,
+              "what a burst shares is copied whole, and a feed");
 /* more would need stages that are flushed in front of a datagram, a session and a key_copy for each message */
 static_assert(FEED_FRAMING_MESSAGES_MAX == 1, "a stage holds a message for each frame of a burst");
 
@@ -33,7 +34,7 @@ struct burst {
 	struct rx_task *task;
 	struct rx_queue *queue;
 	const struct ownership_keyset *keys;
-	struct event_source source; /* its head: all up to `result` */
+	struct event_source source; /* its head: all up to `result` but the feed */
 	/* flags come in runs: those of the frame before */
 	uint64_t flags;
 	struct net_classify_options options;
@@ -190,14 +191,14 @@ static __rte_noinline void filter_frame(struct burst *b, struct rte_mbuf *m, enu
 }
 
 /* a plain frame whose destination did not come lately, or another in its place; false: no feed's */
-static __rte_noinline bool search_group(const struct rx_queue *q, const uint8_t *frame,
-                                        struct net_groups_found *found)
+static __rte_noinline bool search_group(const struct port *port, const uint8_t *frame,
+                                        uint64_t destination, struct net_groups_found *found)
 {
-	int feed = net_groups_find_plain(q->port->groups, frame);
+	int feed = net_groups_find_plain(port->groups, frame);
 
 	if (feed < 0)
 		return false;
-	*found = (struct net_groups_found){net_groups_destination(frame), (uint32_t)feed};
+	*found = (struct net_groups_found){destination, (uint32_t)feed};
 	return true;
 }
 
@@ -205,10 +206,12 @@ static __rte_noinline bool search_group(const struct rx_queue *q, const uint8_t 
 static inline bool take_plain(struct burst *b, struct rte_mbuf *m, const uint8_t *frame,
                               struct datagram *out)
 {
-	uint64_t destination = net_groups_destination(frame);
-	struct net_groups_found *found = net_groups_recent(&b->queue->recent, destination);
+	const struct port *port = b->queue->port;
+	uint64_t destination = net_groups_destination(frame, (uint16_t)(port->id + 1));
+	struct net_groups_found *found = net_groups_recent(&b->task->recent, destination);
 
-	if (unlikely(found->destination != destination) && !search_group(b->queue, frame, found)) {
+	if (unlikely(found->destination != destination) &&
+	    !search_group(port, frame, destination, found)) {
 		filter_frame(b, m, REASON_UNKNOWN_GROUP);
 		return false;
 	}
@@ -330,6 +333,7 @@ static void burst_begin(struct burst *b, struct rx_task *t, struct rx_queue *q)
 	b->source.rx_tsc = tsc;
 	b->source.rx_time_ns = clock_line_ns(t->tsc_line, tsc);
 	memset(b->source.session, 0, sizeof(b->source.session));
+	b->source.feed = 0;
 	b->source.clock = EVENT_CLOCK_TSC;
 	b->source.origin = EVENT_ORIGIN_MBUF;
 	b->source.reserved = 0;

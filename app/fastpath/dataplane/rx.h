@@ -33,7 +33,6 @@ struct rx_feed_counters {
 struct rx_queue {
 	const struct port *port;
 	uint16_t queue;
-	struct net_groups_recent recent;
 	counter frames, bytes, decoded, to_host;
 	counter reason[REASON_COUNT]; /* frame reasons */
 };
@@ -49,6 +48,7 @@ struct rx_task {
 	uint32_t burst;
 	uint32_t queue_count;
 	struct rx_queue queue[CONFIG_PORTS_MAX * PORT_QUEUES_MAX];
+	struct net_groups_recent recent;
 	const struct rx_feed *feeds;
 	const struct ownership *ownership;
 	const struct clock_line *tsc_line;
