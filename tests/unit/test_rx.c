@@ -84,7 +84,7 @@ static void set_up(void)
 	    rte_ring_create_elem("ring", sizeof(struct event_desc), RING_SIZE, SOCKET_ID_ANY,
 	                         RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
 	ck_assert_ptr_nonnull(ring);
-	rx_wire(task, 0, ring);
+	rx_wire(task, 0, ring, NULL);
 }
 
 /* every buffer is in the pool again */

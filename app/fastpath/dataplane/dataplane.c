@@ -233,9 +233,14 @@ static int make_lcores(struct dataplane *d, const struct config_lcore *lcores, u
 
 static void wire(struct dataplane *d)
 {
-	for (uint32_t r = 0; r < d->rx_count; r++)
-		for (uint32_t w = 0; w < d->worker_count; w++)
-			rx_wire(d->rx[r], w, d->worker[w]->ring[r].ring);
+	for (uint32_t r = 0; r < d->rx_count; r++) {
+		for (uint32_t w = 0; w < d->worker_count; w++) {
+			const struct worker *worker = d->worker[w];
+
+			rx_wire(d->rx[r], w, worker->ring[r].ring,
+			        worker->ring[r].near ? &worker->keys : NULL);
+		}
+	}
 }
 
 int dataplane_create(struct dataplane *d, const struct config *c, const struct config_lcore *lcores,

@@ -130,6 +130,9 @@ static inline enum reason take_message(const struct burst *b, const struct rx_fe
 
 	struct rx_stage *stage = &t->stage[event_key_worker(hash, t->worker_count)];
 	const uint8_t *base = (const uint8_t *)source;
+
+	if (likely(stage->near != NULL))
+		keytable_prefetch(stage->near, hash);
 	*stage->end++ = (struct event_desc){
 	    .source = source,
 	    .feed_seq = frame->feed_seq,
@@ -368,11 +371,12 @@ static uint32_t queue_poll(struct rx_task *t, struct rx_queue *q)
 	return n;
 }
 
-void rx_wire(struct rx_task *t, uint32_t worker, struct rte_ring *ring)
+void rx_wire(struct rx_task *t, uint32_t worker, struct rte_ring *ring, const struct keytable *near)
 {
 	struct event_desc *desc = t->desc + (size_t)worker * RX_BURST_MAX;
 
-	t->stage[worker] = (struct rx_stage){.ring = ring, .begin = desc, .end = desc};
+	t->stage[worker] =
+	    (struct rx_stage){.ring = ring, .begin = desc, .end = desc, .near = near};
 }
 
 uint32_t rx_poll(struct rx_task *t)

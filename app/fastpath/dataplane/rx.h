@@ -10,6 +10,7 @@
 #include "config.h"
 #include "control/ownership.h"
 #include "dataplane/counter.h"
+#include "dataplane/keytable.h"
 #include "dataplane/port.h"
 #include "feed/codec.h"
 #include "feed/framing.h"
@@ -41,6 +42,8 @@ struct rx_queue {
 struct rx_stage {
 	struct rte_ring *ring;
 	struct event_desc *begin, *end;
+	const struct keytable
+	    *near; /* of a worker on the same lcore: fetched from here on; else NULL */
 };
 
 struct rx_task {
@@ -61,8 +64,9 @@ struct rx_task {
 	counter reason[REASON_COUNT]; /* message reasons */
 };
 
-/* Before the first poll: events for this worker go to this ring. */
-void rx_wire(struct rx_task *t, uint32_t worker, struct rte_ring *ring);
+/* Before the first poll: events for this worker go to this ring. near: its keys if it runs on the same lcore, else NULL. */
+void rx_wire(struct rx_task *t, uint32_t worker, struct rte_ring *ring,
+             const struct keytable *near);
 /* One pass over the queues. Returns the number of frames taken. */
 uint32_t rx_poll(struct rx_task *t);
 

@@ -61,10 +61,10 @@ static inline void prefetch_keys(const struct worker *w, const struct event_desc
 }
 
 /* a bit for each event that was appended */
-static uint64_t append_all(struct worker *w, const struct event_desc *d, uint32_t n)
+static uint64_t append_all(struct worker *w, const struct event_desc *d, uint32_t n, bool near)
 {
 	uint64_t done = 0;
-	struct fetched fetched = {0};
+	struct fetched fetched = {.slots = near ? n : 0};
 	uint32_t i = 0;
 
 	while (i < n) {
@@ -172,7 +172,7 @@ static void take(struct worker *w, struct worker_ring *r, const struct event_des
 
 	if (!r->near)
 		prefetch_events(d, n);
-	appended = append_all(w, d, n);
+	appended = append_all(w, d, n, r->near);
 	publish(w, d, n, appended);
 	give_back(r, d, n);
 }
