@@ -37,5 +37,5 @@ def rows(context):
         yield against_testpmd(context, f"{size} bytes, 1,000 keys, one lcore", source={"size": size}, full_only=size == 256)
     for keys in (10, 100, 10000, 100000, 1000000):
         yield against_testpmd(context, f"64 bytes, {keys:,} keys, one lcore", source={"keys": keys},
-                              full_only=keys in (100, 10000, 1000000), factor=("keys", keys),
+                              full_only=keys != 100000, factor=("keys", keys),
                               note="the file holds an event of each key, 1,000 at least")
