@@ -170,10 +170,11 @@ static int run(struct engine_client *client, const void *options, char err[ENGIN
 	const struct options *o = options;
 	long status = 0;
 	int rc = o->token_file ? take_token(client, o->token_file) : 0;
-	json_t *drain = rc == 0 ? engine_drain(client, o->timeout_s, &status, err) : NULL;
 
 	if (rc != 0)
 		return rc;
+	json_t *drain = engine_drain(client, o->timeout_s, &status, err);
+
 	if (!drain)
 		return EXIT_FOUND;
 	if (status == 409)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A mount namespace of the test run's own, network namespaces inside it, and children that die with us.
 
-Everything that a test makes outside its directory (network namespaces, hugetlbfs, /dev/shm, EAL's runtime
-directory) lives in private mounts of the pytest process. The kernel takes it all away when the process and
-its children are gone, however they went, so nothing has to be reaped.
+Everything that a test makes outside its directory (network namespaces, hugetlbfs, /dev/shm, EAL's runtime directory, locks of
+engines) lives in private mounts of the pytest process. The kernel takes it all away when the process and
+its children are gone, however they went, so nothing has to be reaped. The number of the kernel's hugepages
+is the exception: see hugepages.py.
 """
 import ctypes
 import errno
@@ -46,9 +47,8 @@ def enter():
     try:
         _call("unshare", CLONE_NEWNS)
         _call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
-        for target, mode in (("/run/netns", 755), ("/run/dpdk", 755), ("/run/fastpath", 700)):
+        for target, mode in (("/run/netns", 755), ("/run/dpdk", 755), ("/run/fastpath", 700), ("/dev/shm", 1777)):
             mount("tmpfs", target, f"mode={mode}")
-        mount("tmpfs", "/dev/shm", "mode=1777")
     except OSError as error:
         return f"no mount namespace of our own ({error})"
     try:

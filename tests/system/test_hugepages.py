@@ -23,10 +23,11 @@ def _folder(tmp_path):
     return tmp_path
 
 
-def test_a_run_takes_what_is_missing_and_gives_it_back(folder):
+@pytest.mark.parametrize("wanted,meanwhile", [(64, 124), (40, 100)])
+def test_a_run_takes_what_is_missing_and_gives_it_back(folder, wanted, meanwhile):
     run = Kernel(folder)
-    run.reserve(64)
-    assert run.count() == 124
+    run.reserve(wanted)
+    assert run.count() == meanwhile
     run.give_back()
     assert run.count() == 100
 
@@ -49,14 +50,6 @@ def test_what_a_killed_run_left_is_given_back_by_the_next(folder):
     after.reserve(64)
     after.give_back()
     assert after.count() == 100
-
-
-def test_enough_is_left_as_it_is(folder):
-    run = Kernel(folder)
-    run.reserve(40)
-    assert run.count() == 100
-    run.give_back()
-    assert run.count() == 100
 
 
 def test_what_somebody_else_reserves_stays(folder):

@@ -46,7 +46,7 @@ static inline void keytable_prefetch_slot(const struct keytable *t, uint32_t i)
 	__builtin_prefetch(&t->slots[i & t->mask], 0, 2);
 }
 
-/* Worker: the key of this hash comes soon. */
+/* Worker, or an RX task on its lcore: the key of this hash comes soon. */
 static inline void keytable_prefetch(const struct keytable *t, uint32_t hash)
 {
 	keytable_prefetch_slot(t, hash);

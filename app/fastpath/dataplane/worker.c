@@ -14,7 +14,8 @@
 static_assert(WORKER_BURST <= 64, "a bit each");
 
 /* Events that are appended, then remembered by their keys. Meanwhile the slots of keys further on come from memory:
- * those where a key belongs this many strides ahead, those behind them a stride later (at once for a burst's first). */
+ * those where a key belongs this many strides ahead, unless RX on this lcore has asked for them; those behind them a
+ * stride later (at once for a burst's first). */
 #define STRIDE      16u
 #define SLOTS_AHEAD 3
 #define NEXT_AHEAD  2
